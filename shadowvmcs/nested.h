@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * The nested-VMX engine: the one header others include.
+ *
+ *                L1 (guest hypervisor)                         L2 (its guest)
+ *        VMREAD/VMWRITE |     ^ reflected exits                 |
+ *                       v     | (guest state = L1's host state) |
+ *   L1 memory:     +---------------+                            |
+ *                  |    vmcs12     |  made by L1, never loaded  |
+ *                  +---------------+                            |
+ *              merge |         ^ reflect (exit information,     |
+ *   (guest state,    |         |  guest state)                  |
+ *    controls)       v         |                                v
+ *   L0:  +---------+     +---------------+             EPT02 = EPT12 o EPT01
+ *        | vmcs01  |---->|    vmcs02     |  loaded to run L2
+ *        +---------+ L0's|               |
+ *     loaded to run L1   +---------------+
+ *        controls and host state: L0's
+ *
+ * Who writes which: L0 alone writes vmcs01 and vmcs02. vmcs12 is L1's: the engine writes its exit-information and
+ * guest-state fields on reflection, and L1's values on behalf of VMWRITE. The machine writes the exit information and
+ * guest state of the VMCS it ran (vmcs01 or vmcs02) and clears its dirty mask.
+ *
+ * The engine allocates nothing, does no I/O and knows no machine. It is single-threaded: one struct nested per vCPU.
+ */
+#ifndef TESTUDO_SHADOWVMCS_NESTED_H
+#define TESTUDO_SHADOWVMCS_NESTED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "caps.h"
+#include "counters.h"
+#include "ept02.h"
+#include "exit_reasons.h"
+#include "regs.h"
+#include "vmcs.h"
+
+/** The engine's way out. `ctx` is passed back. None may fail by exiting. */
+struct nested_ops {
+	void *ctx;
+	/** L0's pointer to the 4 KiB page of L1-physical memory that holds gpa; NULL when there is no RAM. Stays valid.
+	 */
+	void *(*l1_page)(void *ctx, uint64_t gpa);
+	/** Bring the stale fields of vmcs02 (or vmcs01) up to date; clears vmcs->stale. NULL when the machine has no
+	 * such fields. */
+	void (*fetch)(void *ctx, struct vmcs *vmcs);
+	/** Forget cached translations tagged with vpid (linear ones); 0 = all. NULL: the machine needs no telling. */
+	void (*flush_vpid)(void *ctx, uint16_t vpid);
+};
+
+/** A page of L0's own that vmcs02 or vmcs01 points to. */
+struct nested_page {
+	void *hva;
+	uint64_t hpa; /**< the address to put into the VMCS */
+};
+
+/** How L1 reaches vmcs12 (numbers as in abi/boot_info.h). */
+enum shadow_mode { SHADOW_TRAP, SHADOW_SHADOW, SHADOW_DIRECT };
+
+struct nested_config {
+	struct nested_ops ops;
+	struct machine_caps machine;
+	struct ept02_backend ept02_backend;
+	enum ept02_mode ept02_mode;
+	enum shadow_mode shadow_mode;
+	bool copy_everything; /**< merge and reflect copy every field each time (to measure what incremental merging
+	                         gains) */
+	struct vmcs *vmcs01;  /**< L0's; outlives the engine */
+	struct nested_page msr_bitmap02; /**< all bits 1 at start */
+	struct nested_page io_bitmap02[2];
+	struct nested_page vmread_bitmap; /**< SHADOW_SHADOW: a bit is 0 where L1 may read without an exit */
+	struct nested_page vmwrite_bitmap;
+	struct nested_page shadow_region; /**< SHADOW_SHADOW: a struct vmcs */
+	const uint8_t *msr_bitmap01;      /**< L0's wishes for L2: 4 KiB, or NULL = L0 wants every MSR */
+	const uint8_t *io_bitmap01[2];    /**< L0's wishes for ports, or NULL = L0 wants every port */
+	struct ept02_extent *extents;     /**< EPT02_ROOTS * EPT02_EXTENTS entries, or NULL in lazy mode */
+};
+
+struct nested {
+	struct nested_config config;
+	struct vmx_caps caps; /**< offered to L1 */
+	struct vmcs vmcs02;
+	struct vmcs *vmcs12; /**< the current VMCS, in L1's memory; NULL = none */
+	uint64_t vmcs12_gpa; /**< ~0 = none */
+	uint64_t vmxon_gpa;
+	bool vmx_on;                    /**< L1 is in VMX root (or non-root) operation */
+	bool in_l2;                     /**< the next enter runs vmcs02 */
+	bool merge_all;                 /**< vmcs02 was made from another vmcs12: the next merge copies everything */
+	uint8_t pending_kind;           /**< an event L0 wants to give: see nested_inject */
+	const struct vmcs *last_vmcs12; /**< the vmcs12 vmcs02 was last made from */
+	const char *failed_check;       /**< text of the VM-entry check that failed last; NULL = none */
+	struct ept02 ept02;
+	uint64_t counters[COUNTER_COUNT];
+	/* What the engine knows of vmcs12 as of the last successful entry (a hostile L1 can write vmcs12 at any time
+	 * with vmcs=direct: only values read here once, checked, are used). */
+	struct vmcs checked12;
+};
+
+/* ---- set-up ---- */
+
+/** 0, or -EINVAL when the configuration asks for what the machine cannot honour (ept02 lazy, shadow without bitmaps).
+ */
+int nested_init(struct nested *nested, const struct nested_config *config);
+void nested_fini(struct nested *nested);
+
+/* ---- VMX instructions of L1 (insn.c, insn_decode.c) ---- */
+
+/** Operands after decoding; what each instruction uses is in insn.c. */
+struct vmx_operands {
+	uint64_t gpa;           /**< memory operand of VMXON, VMCLEAR, VMPTRLD: its contents (an L1-physical address) */
+	uint64_t encoding;      /**< VMREAD, VMWRITE: full register, checked for reserved bits by the engine */
+	uint64_t value;         /**< VMWRITE */
+	uint64_t type;          /**< INVEPT, INVVPID */
+	uint64_t descriptor[2]; /**< INVEPT, INVVPID */
+	uint64_t destination;   /**< VMREAD, VMPTRST to memory: L1-linear address; else unused */
+	uint8_t destination_gpr; /**< VMREAD to a register */
+	bool to_memory;
+};
+
+enum vmx_outcome_kind {
+	VMX_SUCCEED,      /**< RFLAGS: CF, PF, AF, ZF, SF, OF cleared */
+	VMX_FAIL_INVALID, /**< CF */
+	VMX_FAIL_VALID,   /**< ZF, and the VM-instruction error field of vmcs12 is `error` */
+	VMX_FAULT,        /**< inject exception `vector` with `error` (has_error) into L1; RIP stays */
+	VMX_ENTERED,      /**< VMLAUNCH/VMRESUME: in_l2 is set; L1's RIP is not advanced */
+	VMX_ENTRY_FAILED, /**< VM-entry failure after the checks on controls: exit 33/34 is in vmcs12 and L1 is at its
+	                     host state */
+};
+
+struct vmx_outcome {
+	uint8_t kind; /**< enum vmx_outcome_kind */
+	uint8_t vector;
+	bool has_error;
+	uint32_t error;
+	uint64_t cr2;   /**< with a #PF */
+	uint64_t value; /**< result of VMREAD, VMPTRST */
+};
+
+/** Emulate the VMX instruction `reason` (EXIT_REASON_VMCLEAR ... INVVPID, VMCALL) with decoded operands. */
+void nested_vmx_instruction(struct nested *nested, enum exit_reason reason, const struct vmx_operands *operands,
+        struct vmx_outcome *outcome);
+
+/**
+ * Decode a real VMX instruction that exited from L1: operands from vmcs01's exit information (SDM vol. 3, tables 28-13
+ * and 28-14), L1's registers and L1's memory. False: *outcome is a fault (#UD, #GP, #SS, #PF).
+ */
+bool nested_vmx_decode(struct nested *nested, enum exit_reason reason, const struct guest_regs *regs,
+        struct vmx_operands *operands, struct vmx_outcome *outcome);
+
+/** Write the results of a real VMX instruction: RFLAGS, destination, RIP += length, or the fault into vmcs01's entry
+ * fields. */
+void nested_vmx_complete(struct nested *nested, enum exit_reason reason, struct guest_regs *regs,
+        const struct vmx_operands *operands, struct vmx_outcome *outcome);
+
+/** Walk L1's own 4-level page tables (vmcs01's CR3) for a supervisor access. False: #PF with *error. */
+bool nested_l1_translate(struct nested *nested, uint64_t linear, bool write, uint64_t *gpa, uint32_t *error);
+
+/* ---- VM entry: checks.c, merge.c ---- */
+
+/** SDM vol. 3, 27.2 and 27.3, in the SDM's order. NULL = all hold; else the text of the failed condition. */
+const char *checks_controls(const struct nested *nested, const struct vmcs *vmcs12);   /* fails with error 7 */
+const char *checks_host_state(const struct nested *nested, const struct vmcs *vmcs12); /* fails with error 8 */
+/** *qualification: SDM vol. 3, 27.8 (0, 2 PDPTE, 3 NMI, 4 link pointer). Fails with exit reason 33. */
+const char *checks_guest_state(const struct nested *nested, const struct vmcs *vmcs12, uint64_t *qualification);
+
+/** vmcs12 + vmcs01 -> vmcs02. Copies only dirty fields unless merge_all or copy_everything. 0 or -errno. */
+int merge_vmcs02(struct nested *nested);
+
+/* ---- VM exit: route.c, reflect.c ---- */
+
+enum nested_owner {
+	NESTED_TO_L0, /**< L0 handles it and resumes L2 */
+	NESTED_TO_L1, /**< reflect it */
+};
+
+/** Does L1 want the exit that vmcs02 now holds? Also turns an EPT02 fault into its verdict (see ept02.h): *verdict. */
+enum nested_owner nested_route(
+        struct nested *nested, const struct guest_regs *regs, enum ept02_verdict *verdict, uint64_t *device_gpa);
+
+/** Hand the exit in vmcs02 to L1: vmcs12 gets exit information and guest state, vmcs01's guest state becomes L1's host
+ * state. */
+void nested_reflect(struct nested *nested);
+
+/** Reflect an exit that the machine did not take (an external interrupt for L1 while L2 runs, a triple fault, ...). */
+void nested_reflect_made(struct nested *nested, uint32_t reason, uint64_t qualification, uint32_t interruption_info,
+        uint32_t error_code);
+
+/** VMCS shadowing (shadow.c). Before an entry: changed read-write fields from the region into vmcs12. After: back. */
+void shadow_to_vmcs12(struct nested *nested);
+void shadow_from_vmcs12(struct nested *nested);
+
+/** Bring vmcs12's stale guest fields up to date from vmcs02 (through ops.fetch). */
+void nested_fetch(struct nested *nested);
+
+/* ---- events (events.c) ---- */
+
+/* Interruption-information format, SDM vol. 3, 25.8.3. */
+#define INTR_INFO_VECTOR_MASK 0xffu
+#define INTR_INFO_TYPE_SHIFT 8
+#define INTR_INFO_TYPE_MASK 0x700u
+#define INTR_INFO_ERROR_CODE 0x800u
+#define INTR_INFO_NMI_UNBLOCKING 0x1000u
+#define INTR_INFO_VALID 0x80000000u
+enum intr_type {
+	INTR_TYPE_EXTERNAL = 0,
+	INTR_TYPE_NMI = 2,
+	INTR_TYPE_HARDWARE_EXCEPTION = 3,
+	INTR_TYPE_SOFTWARE_INTERRUPT = 4,
+	INTR_TYPE_PRIVILEGED_SOFTWARE_EXCEPTION = 5,
+	INTR_TYPE_SOFTWARE_EXCEPTION = 6,
+	INTR_TYPE_OTHER = 7
+};
+
+/** Inject an event into the guest that runs next (vmcs01 or vmcs02): fills its VM-entry event fields. */
+void nested_inject(struct nested *nested, uint32_t interruption_info, uint32_t error_code, uint32_t instruction_length);
+
+/** After an L0-only exit with valid IDT-vectoring information: inject the interrupted event again (SDM vol. 3, 28.2.4).
+ */
+void nested_reinject(struct nested *nested);
+
+/**
+ * An external interrupt for L1 (vector) is pending. If L2 runs and vmcs12 asks for external-interrupt exits, reflects
+ * exit 1 (acknowledged if vmcs12 says so) and returns true; if it can be injected now, does so and returns true; else
+ * asks for an interrupt window and returns false (call again on the next exit).
+ */
+bool nested_deliver_interrupt(struct nested *nested, uint8_t vector);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * Registers that no VMCS holds: they pass unchanged through VM exits and entries and belong to whichever level runs.
+ */
+#ifndef TESTUDO_SHADOWVMCS_REGS_H
+#define TESTUDO_SHADOWVMCS_REGS_H
+
+#include <stdint.h>
+
+/** Order of x86 register numbers, as in exit qualifications and instruction information. */
+enum gpr {
+	GPR_RAX,
+	GPR_RCX,
+	GPR_RDX,
+	GPR_RBX,
+	GPR_RSP,
+	GPR_RBP,
+	GPR_RSI,
+	GPR_RDI,
+	GPR_R8,
+	GPR_R9,
+	GPR_R10,
+	GPR_R11,
+	GPR_R12,
+	GPR_R13,
+	GPR_R14,
+	GPR_R15,
+	GPR_COUNT
+};
+
+struct guest_regs {
+	uint64_t gpr[GPR_COUNT]; /**< gpr[GPR_RSP] is unused: RSP, RIP and RFLAGS are in the VMCS */
+	uint64_t cr2;
+	uint64_t dr[4];
+	uint64_t dr6;
+};
+
+#endif
