@@ -47,6 +47,13 @@ struct nested_ops {
 	void (*fetch)(void *ctx, struct vmcs *vmcs);
 	/** Forget cached translations tagged with vpid (linear ones); 0 = all. NULL: the machine needs no telling. */
 	void (*flush_vpid)(void *ctx, uint16_t vpid);
+	/**
+	 * RDMSR and WRMSR of an MSR that no VMCS field holds, for L1's VM-entry and VM-exit MSR lists (msr_list.c). The
+	 * MSR is L2's while nested.in_l2 is set, else L1's, where a machine keeps them apart. False: #GP. NULL: every
+	 * such MSR is refused.
+	 */
+	bool (*read_msr)(void *ctx, uint32_t msr, uint64_t *value);
+	bool (*write_msr)(void *ctx, uint32_t msr, uint64_t value);
 };
 
 /** A page of L0's own that vmcs02 or vmcs01 points to. */
@@ -75,6 +82,7 @@ struct nested_config {
 	const uint8_t *msr_bitmap01;      /**< L0's wishes for L2: 4 KiB, or NULL = L0 wants every MSR */
 	const uint8_t *io_bitmap01[2];    /**< L0's wishes for ports, or NULL = L0 wants every port */
 	struct ept02_extent *extents;     /**< EPT02_ROOTS * EPT02_EXTENTS entries, or NULL in lazy mode */
+	uint64_t feature_control;         /**< IA32_FEATURE_CONTROL as firmware leaves it: FEATURE_CONTROL_* or 0 */
 };
 
 struct nested {
@@ -92,10 +100,20 @@ struct nested {
 	const char *failed_check;       /**< text of the VM-entry check that failed last; NULL = none */
 	struct ept02 ept02;
 	uint64_t counters[COUNTER_COUNT];
-	/* What the engine knows of vmcs12 as of the last successful entry (a hostile L1 can write vmcs12 at any time
-	 * with vmcs=direct: only values read here once, checked, are used). */
+	/*
+	 * The engine's own copy of vmcs12: the only one checks and merges read, because L1 can write vmcs12's memory at
+	 * any time. nested_snapshot_vmcs12 takes L1's changes into it before each entry and notes them in
+	 * checked12.dirty; merge_vmcs02 clears that mask when vmcs02 is made, so after a failed check the fields stay
+	 * dirty and are checked again. Reflection writes guest state and exit information to both copies without
+	 * setting dirty bits: vmcs02 already holds those values.
+	 */
 	struct vmcs checked12;
+	uint64_t feature_control; /**< IA32_FEATURE_CONTROL of L1 */
 };
+
+/* IA32_FEATURE_CONTROL, SDM vol. 3, 24.7. */
+#define FEATURE_CONTROL_LOCK (1ull << 0)
+#define FEATURE_CONTROL_VMX_OUTSIDE_SMX (1ull << 2)
 
 /* ---- set-up ---- */
 
@@ -103,6 +121,16 @@ struct nested {
  */
 int nested_init(struct nested *nested, const struct nested_config *config);
 void nested_fini(struct nested *nested);
+
+/** L1's CPU is reset: VMX operation ends, no VMCS is current, every EPT02 is dropped. Counters go on. */
+void nested_reset(struct nested *nested);
+
+/**
+ * L1's RDMSR and WRMSR of IA32_FEATURE_CONTROL and the capability MSRs. False: #GP (no such MSR, locked, read-only,
+ * reserved bits).
+ */
+bool nested_read_msr(const struct nested *nested, uint32_t msr, uint64_t *value);
+bool nested_write_msr(struct nested *nested, uint32_t msr, uint64_t value);
 
 /* ---- VMX instructions of L1 (insn.c, insn_decode.c) ---- */
 
@@ -164,8 +192,25 @@ const char *checks_host_state(const struct nested *nested, const struct vmcs *vm
 /** *qualification: SDM vol. 3, 27.8 (0, 2 PDPTE, 3 NMI, 4 link pointer). Fails with exit reason 33. */
 const char *checks_guest_state(const struct nested *nested, const struct vmcs *vmcs12, uint64_t *qualification);
 
-/** vmcs12 + vmcs01 -> vmcs02. Copies only dirty fields unless merge_all or copy_everything. 0 or -errno. */
+/**
+ * Take what L1 changed in vmcs12 (its dirty mask; everything after a change of vmcs12 or with copy_everything) into
+ * checked12, reading each value once, and move the dirty bits there. The checks get &nested->checked12 (nested.c).
+ */
+void nested_snapshot_vmcs12(struct nested *nested);
+
+/**
+ * checked12 + vmcs01 -> vmcs02. Copies only the fields of checked12.dirty unless merge_all or copy_everything, then
+ * clears checked12.dirty and merge_all and sets last_vmcs12. 0 or -errno.
+ */
 int merge_vmcs02(struct nested *nested);
+
+/**
+ * The MSR lists of SDM vol. 3, 25.7.2 and 25.8.2, at L1-physical `address` (msr_list.c). MSRs that the guest-state area
+ * holds are read from and written to `vmcs` (vmcs02 on entry and for the store on exit, vmcs01 for the load on exit),
+ * others go to ops.read_msr and ops.write_msr. 0, or the number (from 1) of the entry that cannot be processed.
+ */
+uint32_t nested_msr_load(struct nested *nested, struct vmcs *vmcs, uint64_t address, uint32_t count);
+uint32_t nested_msr_store(struct nested *nested, const struct vmcs *vmcs, uint64_t address, uint32_t count);
 
 /* ---- VM exit: route.c, reflect.c ---- */
 
@@ -182,7 +227,11 @@ enum nested_owner nested_route(
  * state. */
 void nested_reflect(struct nested *nested);
 
-/** Reflect an exit that the machine did not take (an external interrupt for L1 while L2 runs, a triple fault, ...). */
+/**
+ * Reflect an exit that the machine did not take (an external interrupt for L1 while L2 runs, a triple fault, ...). With
+ * EXIT_REASON_ENTRY_FAILURE in `reason` only reason and qualification are written and no guest state is saved (SDM vol.
+ * 3, 27.8): vmcs02 did not run.
+ */
 void nested_reflect_made(struct nested *nested, uint32_t reason, uint64_t qualification, uint32_t interruption_info,
         uint32_t error_code);
 
