@@ -75,6 +75,8 @@ struct machine_caps {
 	uint64_t ept_vpid;   /**< IA32_VMX_EPT_VPID_CAP */
 	uint64_t misc;       /**< IA32_VMX_MISC */
 	uint64_t cr4_fixed1; /**< CR4 bits the machine lets a guest set */
+	/** MAXPHYADDR as CPUID 80000008H shows it to L1; 0 stands for VMX_PHYSICAL_ADDRESS_BITS. */
+	uint8_t physical_address_bits;
 	/** Guest fields that stay in the machine until asked for (vmcs.stale). Empty: the machine fills the whole VMCS.
 	 */
 	struct vmcs_mask on_demand;
@@ -86,6 +88,17 @@ struct machine_caps {
 	bool hardware_shadowing; /**< VMREAD and VMWRITE in non-root obey the VMREAD/VMWRITE bitmaps and the linked
 	                            region */
 };
+
+/** Width of L1-physical addresses where the machine says nothing else. */
+#define VMX_PHYSICAL_ADDRESS_BITS 46
+
+/** The bits an L1-physical address may have; those above are reserved in VMCS addresses and table entries. */
+static inline uint64_t caps_physical_mask(const struct machine_caps *machine)
+{
+	const unsigned bits = machine->physical_address_bits ? machine->physical_address_bits : VMX_PHYSICAL_ADDRESS_BITS;
+
+	return (1ull << bits) - 1;
+}
 
 /** The capability MSRs, indexed by number - VMX_MSR_FIRST. */
 struct vmx_caps {

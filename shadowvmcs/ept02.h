@@ -31,7 +31,8 @@ struct ept02_backend {
 	 * before. -ENOSPC: no room (the engine then destroys the oldest other root, or empties this one, and tries once
 	 * more). */
 	int (*map)(void *ctx, uint64_t eptp02, uint64_t l2_gpa, uint64_t l1_gpa, uint64_t size, uint64_t access);
-	/** Remove whatever is mapped in [l2_gpa, +size). */
+	/** Remove whatever is mapped in [l2_gpa, +size); parts of mappings too. 1 when something was mapped there, 0
+	 * when nothing was. -ENOSPC: no room to split a mapping; then nothing is removed. */
 	int (*unmap)(void *ctx, uint64_t eptp02, uint64_t l2_gpa, uint64_t size);
 	/** Forget cached translations of this EPT02 (after unmap). */
 	void (*flush)(void *ctx, uint64_t eptp02);
@@ -39,9 +40,13 @@ struct ept02_backend {
 	uint64_t page_size_max;
 };
 
+/** In eager mode one root less: its extents hold the new list while it is compared with the old one. */
 #define EPT02_ROOTS 8
 /** Extents remembered per root in eager mode. */
 #define EPT02_EXTENTS 4096
+/** Eager mode: table entries looked at plus pages asked for being RAM, in one walk of a whole EPT12. A hostile L1 can
+ * make tables that refer to themselves reach 2^36 entries. Legal tables stay far below: 16 GiB in 4 KiB pages. */
+#define EPT02_WORK_MAX (8u << 20)
 
 struct ept02_extent {
 	uint64_t l2_gpa, l1_gpa, size, access;
@@ -49,10 +54,13 @@ struct ept02_extent {
 
 /** One EPT02. */
 struct ept02_root {
-	uint64_t eptp12; /**< key: EPT12's address bits and A/D flag; 0 = free */
+	uint64_t eptp12; /**< key: EPTP without its memory type (the walk length keeps it from being 0); 0 = free */
 	uint64_t eptp02;
 	uint64_t last_used; /**< number of the nested entry that last used it */
 	bool built;         /**< eager: extents reflect EPT12 as of the last synchronisation */
+	/** eager: [l2_gpa, +size) the last violation reflected to L1 was about; re-walked on the next entry, since
+	 * making an entry present or adding rights needs no INVEPT (SDM vol. 3, 29.4.3.4). size 0 = none. */
+	uint64_t recheck_l2_gpa, recheck_size;
 	uint32_t extent_count;
 	struct ept02_extent *extents; /**< sorted by l2_gpa; from struct nested_config, EPT02_EXTENTS each */
 };
@@ -61,9 +69,13 @@ struct ept02 {
 	struct ept02_backend backend;
 	enum ept02_mode mode;
 	uint64_t entry_number;
-	/** eager: the address of the last violation reflected to L1; re-walked on the next entry, since making an entry
-	 *  present needs no INVEPT (SDM vol. 3, 29.4.3.4). ~0 = none. */
-	uint64_t recheck_l2_gpa;
+	/** The EPTP of the last entry while nothing is to be done for it, and its eptp02: the steady-state entry is one
+	 * compare. 0 = look it up. */
+	uint64_t current_eptp12, current_eptp02;
+	/** [begin, end) of L1-physical memory known to be RAM: RAM once seen stays (nested_ops.l1_page). */
+	uint64_t ram_begin, ram_end;
+	int error;                    /**< -errno behind the last EPT02_FAILED */
+	struct ept02_extent *scratch; /**< eager: see EPT02_ROOTS */
 	struct ept02_root roots[EPT02_ROOTS];
 };
 
@@ -73,15 +85,30 @@ enum ept02_verdict {
 	EPT02_REFLECT_VIOLATION,
 	EPT02_REFLECT_MISCONFIGURATION,
 	EPT02_DEVICE, /**< EPT12 maps it to an L1-physical address that is no RAM: L0's device, at *l1_gpa */
+	EPT02_FAILED, /**< the backend cannot map the page (ept02.error): L2 cannot go on */
 };
 
-/** On nested entry: find or make the EPT02 of vmcs12's EPTP, bring it up to date, return its eptp02 in *eptp02. */
+/** Take backend, mode and extents from nested->config; no root yet. -EINVAL: eager without extents, or a backend that
+ * lacks an operation or maps no whole pages. */
+int ept02_init(struct nested *nested);
+
+/**
+ * On nested entry: find or make the EPT02 of vmcs12's EPTP, bring it up to date, return its eptp02 in *eptp02.
+ * -E2BIG (eager): EPT12 needs more than EPT02_EXTENTS extents or EPT02_WORK_MAX steps; use lazy mode. -ENOSPC: the
+ * backend has no room even with this root alone. Other -errno: the backend's.
+ */
 int ept02_enter(struct nested *nested, uint64_t eptp12, uint64_t *eptp02);
 
 /**
  * L2 accessed l2_gpa (EPT_RWX bits in `access`) and EPT02 of eptp12 did not allow it. *allowed gets the EPT_RWX bits
  * that EPT12 does allow there (for bits 5:3 of the reflected exit qualification), *l1_gpa the L1-physical address for
- * EPT02_DEVICE.
+ * EPT02_DEVICE and EPT02_REPAIRED (a machine that cannot run the access again completes it there). The EPT02 is that of
+ * the last ept02_enter.
+ *
+ * A/D flags (EPTP bit 6): lazy mode sets them in EPT12 exactly when L2's accesses do: a page whose dirty flag is clear
+ * is mapped without write access until the first write. Eager mode sets the accessed flags of all it maps up front; the
+ * dirty flags as lazy mode does when every access outside EPT02 is a precise exit (machine_caps.ept02_lazy), else up
+ * front too.
  */
 enum ept02_verdict ept02_violation(
         struct nested *nested, uint64_t eptp12, uint64_t l2_gpa, uint64_t access, uint64_t *allowed, uint64_t *l1_gpa);

@@ -52,8 +52,10 @@ enum ept12_result {
 struct ept12_walk {
 	enum ept12_result result;
 	uint64_t l1_gpa;    /**< translation of the address (MAPPED) */
-	uint64_t page_size; /**< 4096, 2 MiB or 1 GiB: of the leaf, or of the first not-present entry's reach */
+	uint64_t page_size; /**< of the leaf (4096, 2 MiB, 1 GiB), or the reach of the entry that ended the walk (also
+	                       512 GiB) */
 	uint64_t allowed;   /**< EPT_RWX bits ANDed over the walk (0 when not present) */
+	bool dirty;         /**< MAPPED: the leaf's dirty bit is set, or EPT12 keeps none (A/D not enabled in eptp12) */
 	uint8_t levels;     /**< table entries read: page-walk references */
 };
 
@@ -65,6 +67,19 @@ struct ept12_walk {
  */
 void ept12_walk(struct nested *nested, uint64_t eptp12, uint64_t l2_gpa, uint64_t access, bool set_accessed_dirty,
         struct ept12_walk *walk);
+
+/** What one table entry is, at a level (4 = PML4E ... 1 = PTE). */
+enum ept12_entry { EPT12_ENTRY_NOT_PRESENT, EPT12_ENTRY_MISCONFIGURED, EPT12_ENTRY_TABLE, EPT12_ENTRY_LEAF };
+enum ept12_entry ept12_classify(const struct nested *nested, uint64_t entry, unsigned level);
+
+/** The table of 512 entries at an entry's (or EPTP's) address bits, in L1's memory; NULL when that is no RAM. */
+uint64_t *ept12_table(const struct nested *nested, uint64_t entry);
+
+/** Bytes of L2-physical memory one entry of a level reaches: 4 KiB, 2 MiB, 1 GiB, 512 GiB for level 1 to 4. */
+static inline uint64_t ept12_reach(unsigned level)
+{
+	return 1ull << (12 + 9 * (level - 1));
+}
 
 /** SDM vol. 3, 27.2.1.1: is this EPTP valid for VM entry with the offered capabilities? */
 bool ept12_eptp_valid(const struct nested *nested, uint64_t eptp12);
