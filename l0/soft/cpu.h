@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * The soft machine's CPU: one x86-64 processor with VT-x, always in VMX non-root operation (its root operation is L0
+ * itself).
+ *
+ *   machine.c   machine_ops; physical memory; enter: vmentry -> run -> vmexit
+ *   vmentry.c   VMCS -> cpu: load guest state, controls, injected event
+ *   vmexit.c    cpu -> VMCS: save guest state, exit information
+ *   intercept.c which instruction exits under which control (SDM vol. 3, 26.1)
+ *   mmu.c       linear -> guest-physical -> host-physical, faults, EPT violations
+ *   tlb.c       cached translations, tagged by VPID, PCID and EPT root
+ *   event.c     exceptions and interrupts: priority, IDT delivery, double and triple faults
+ *   decode.c    Zydis -> struct soft_insn; code.c caches runs of them by host-physical page
+ *   run.c       the loop; exec_*.c the instructions by group; flags.h lazy flags
+ *
+ * A fault or a VM exit in the middle of an instruction unwinds to the run loop by longjmp (soft_unwind): everything
+ * that can fault is done before anything architectural is changed, so no instruction needs undoing. Registers an
+ * instruction changed are committed by its handler last.
+ */
+#ifndef TESTUDO_L0_SOFT_CPU_H
+#define TESTUDO_L0_SOFT_CPU_H
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shadowvmcs/caps.h"
+#include "shadowvmcs/regs.h"
+#include "shadowvmcs/vmcs.h"
+
+enum soft_segment_index {
+	SOFT_ES,
+	SOFT_CS,
+	SOFT_SS,
+	SOFT_DS,
+	SOFT_FS,
+	SOFT_GS,
+	SOFT_LDTR,
+	SOFT_TR,
+	SOFT_SEGMENT_COUNT
+};
+
+/** A segment register with its hidden part. `rights` in the VMCS format (SDM vol. 3, table 25-2): bit 16 = unusable. */
+struct soft_segment {
+	uint64_t base;
+	uint32_t limit; /**< in bytes, expanded */
+	uint32_t rights;
+	uint16_t selector;
+};
+
+struct soft_table {
+	uint64_t base;
+	uint16_t limit;
+};
+
+/** Operating mode, cached from EFER.LMA, CS.L, CR0.PE, RFLAGS.VM; decoded code is keyed by it. */
+enum soft_mode {
+	SOFT_MODE_REAL,
+	SOFT_MODE_V8086,
+	SOFT_MODE_16,
+	SOFT_MODE_32,
+	SOFT_MODE_COMPAT_16,
+	SOFT_MODE_COMPAT_32,
+	SOFT_MODE_64
+};
+
+union soft_xmm {
+	uint8_t u8[16];
+	uint16_t u16[8];
+	uint32_t u32[4];
+	uint64_t u64[2];
+	int8_t i8[16];
+	int16_t i16[8];
+	int32_t i32[4];
+	int64_t i64[2];
+	float f32[4];
+	double f64[2];
+};
+
+/** Why the run loop was left. */
+enum soft_unwind_reason {
+	SOFT_UNWIND_NONE,
+	SOFT_UNWIND_EVENT, /**< an exception is pending in cpu->event: deliver it (or exit, by the exception bitmap) */
+	SOFT_UNWIND_EXIT,  /**< a VM exit: its information is in the VMCS already */
+	SOFT_UNWIND_UNSUPPORTED, /**< an instruction the CPU does not know: machine error with its bytes */
+	SOFT_UNWIND_KICK,
+};
+
+/** Access kinds for translation; also bits 0..2 of an EPT violation qualification. */
+enum soft_access { SOFT_READ = 1, SOFT_WRITE = 2, SOFT_FETCH = 4 };
+
+struct soft_cpu;
+struct soft_code_cache;
+struct soft_tlb;
+struct soft_apic;
+
+/** Host-physical memory: L1's RAM from 0, then L0's own pages. A guest reaches only what its EPT maps. */
+struct soft_memory {
+	uint8_t *base;
+	uint64_t bytes;      /**< all of it */
+	uint64_t ram_bytes;  /**< [0, ram_bytes) is L1's RAM */
+	uint64_t pool_next;  /**< first free page of the pool (bump), see pool_free */
+	uint64_t pool_free;  /**< head of the list of released pages; 0 = none */
+	uint8_t *code_pages; /**< one byte per host-physical page: 1 = decoded code was cached from it */
+};
+
+struct soft_cpu {
+	/* ---- architectural state ---- */
+	uint64_t gpr[16]; /* includes RSP */
+	uint64_t rip;
+	uint64_t rflags; /**< all bits but the lazy ones (CF PF AF ZF SF OF): see flags.h */
+	/* Lazy flags: the last flag-setting operation. */
+	uint64_t flag_result;
+	uint64_t flag_a, flag_b;
+	uint32_t flag_op;          /**< enum soft_flag_op of flags.h */
+	uint32_t interruptibility; /**< VMCS format: STI, MOV SS, SMI, NMI blocking */
+	uint32_t activity;         /**< VMCS format: 0 active, 1 HLT, 2 shutdown, 3 wait-for-SIPI */
+	struct soft_segment seg[SOFT_SEGMENT_COUNT];
+	struct soft_table gdtr, idtr;
+	uint64_t cr0, cr2, cr3, cr4, cr8;
+	uint64_t dr[8];
+	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux, pat, misc_enable, debugctl, xcr0, xss;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip, spec_ctrl, mtrr_def_type, perf_global_ctrl, bndcfgs,
+	        feature_control;
+	uint64_t pdpte[4];
+	uint64_t pending_debug; /**< VMCS format */
+	uint64_t tsc_adjust;
+	union soft_xmm xmm[16];
+	uint32_t mxcsr;
+	uint8_t x87[160]; /**< FXSAVE image bytes 0..159: control words and ST registers; FNINIT state at reset */
+
+	/* ---- mode, cached ---- */
+	enum soft_mode mode;
+	uint8_t cpl;
+	uint8_t address_bits; /**< default address size: 16, 32, 64 */
+
+	/* ---- VMX non-root operation ---- */
+	struct vmcs *vmcs; /**< the one in force */
+	uint32_t pin, proc, proc2, exit_controls,
+	        entry_controls; /**< copies of the controls; proc2 = 0 when not activated */
+	uint32_t exception_bitmap;
+	uint64_t eptp; /**< 0 when EPT is off (then guest-physical = host-physical of the pool's choice: never offered
+	                  to a guest) */
+	uint16_t vpid;
+	uint64_t tsc_offset, tsc_multiplier;
+	bool preemption_timer_on;
+	uint64_t preemption_deadline;                /**< in retired instructions */
+	uint32_t idt_vectoring, idt_vectoring_error; /**< of the event being delivered; 0 = none */
+
+	/* ---- the pending exception or exit ---- */
+	struct {
+		uint8_t vector;
+		uint8_t type; /**< enum intr_type */
+		bool has_error;
+		uint32_t error;
+		uint64_t cr2;               /**< #PF */
+		uint64_t debug_bits;        /**< #DB: bits for DR6 */
+		uint8_t instruction_length; /**< software interrupts and exceptions */
+	} event;
+	jmp_buf unwind;
+
+	/* ---- time and statistics ---- */
+	uint64_t retired; /**< instructions; the TSC of L0 */
+	uint64_t stop_at; /**< the run loop looks up at this value of `retired` (timer, kick, limit) */
+	volatile int kicked;
+	uint64_t walk_references_1d, walk_references_2d; /**< page-table entries read by walks without / with EPT */
+
+	/* ---- the instruction being executed (for faults and exits) ---- */
+	uint64_t insn_rip;
+	uint8_t insn_length;
+	const struct soft_insn *insn;
+
+	struct soft_memory *memory;
+	struct soft_code_cache *code;
+	struct soft_tlb *tlb;
+	struct soft_apic *apic;
+	char error[256];
+
+	/** Set while L0 completes an MMIO instruction: accesses to this guest-physical page go to the bus. */
+	const struct mmio_bus *mmio_bus;
+	uint64_t mmio_page_gpa; /**< guest-physical page of the faulting access */
+	uint64_t mmio_bus_gpa;  /**< what to add the page offset to on the bus */
+};
+
+/* ---- run.c ---- */
+/** Run until an exit (0), a kick (-EINTR) or an unsupported instruction (-EOPNOTSUPP, cpu->error). State is loaded
+ * already. */
+int soft_run(struct soft_cpu *cpu);
+/** Execute exactly one instruction (MMIO completion, tests). Same results; 1 = executed, no exit. */
+int soft_step(struct soft_cpu *cpu);
+/** Recompute mode, cpl, address_bits after CS, CR0, EFER or RFLAGS.VM changed. */
+void soft_update_mode(struct soft_cpu *cpu);
+_Noreturn void soft_unwind(struct soft_cpu *cpu, enum soft_unwind_reason reason);
+
+/* ---- flags.h / flags.c ---- */
+uint64_t soft_flags_get(const struct soft_cpu *cpu); /**< full RFLAGS */
+void soft_flags_set(struct soft_cpu *cpu, uint64_t rflags);
+
+/* ---- event.c ---- */
+/** Raise a fault at the current instruction: unwinds. */
+_Noreturn void soft_fault(struct soft_cpu *cpu, uint8_t vector, bool has_error, uint32_t error);
+_Noreturn void soft_page_fault(struct soft_cpu *cpu, uint64_t linear, uint32_t error);
+/** Deliver cpu->event through the IDT or take the exit the VMCS asks for. Called by the run loop after
+ * SOFT_UNWIND_EVENT. 0 or 1 = exit. */
+int soft_deliver_event(struct soft_cpu *cpu);
+/** INT n, INT3, INTO, INT1: trap-like; RIP pushed is the next instruction. Unwinds on faults and exits. */
+void soft_software_interrupt(struct soft_cpu *cpu, uint8_t vector, uint8_t type);
+/** Between instructions: pending #DB, NMI and interrupt windows, interrupts, preemption timer, MTF. 0, or 1 = exit
+ * taken. */
+int soft_check_events(struct soft_cpu *cpu);
+
+/* ---- intercept.c / vmexit.c ---- */
+/** Take a VM exit for the current instruction: fills reason, qualification, instruction length and information;
+ * unwinds. Instruction-like exits leave RIP at the instruction. */
+_Noreturn void soft_exit_instruction(struct soft_cpu *cpu, uint32_t reason, uint64_t qualification);
+/** A fault-like or event exit that is not an instruction's; unwinds. */
+_Noreturn void soft_exit(struct soft_cpu *cpu, uint32_t reason, uint64_t qualification);
+/** Intercepts by group: return when the instruction may execute, unwind with the exit otherwise. */
+void soft_intercept_simple(
+        struct soft_cpu *cpu, uint32_t reason); /**< CPUID, HLT, INVD, WBINVD, RDTSC(P), RDPMC, PAUSE, MONITOR, MWAIT,
+                                                   RDRAND, RDSEED, XSETBV, INVLPG..., by their control */
+void soft_intercept_io(
+        struct soft_cpu *cpu, uint16_t port, unsigned size, bool in, bool string, bool rep, bool immediate);
+void soft_intercept_msr(struct soft_cpu *cpu, uint32_t msr, bool write);
+/** All VMX instructions; VMREAD and VMWRITE return true when VMCS shadowing did them (operand access by the callback in
+ * exec_vmx.c). */
+void soft_intercept_vmx(struct soft_cpu *cpu, uint32_t reason);
+/** MOV to/from CR, CLTS, LMSW: mask, shadow and CR3-target rules. Returns the value to use. */
+uint64_t soft_intercept_cr_write(struct soft_cpu *cpu, unsigned cr, unsigned gpr, uint64_t value);
+uint64_t soft_intercept_cr_read(struct soft_cpu *cpu, unsigned cr, unsigned gpr);
+
+/* ---- mmu.c: all unwind with #PF, #GP/#SS (canonical), or an EPT exit ---- */
+/** Host pointer for `size` bytes at `linear` that do not cross a page; NULL when the access is MMIO being completed. */
+uint8_t *soft_translate(struct soft_cpu *cpu, uint64_t linear, enum soft_access access, bool user);
+uint64_t soft_read(struct soft_cpu *cpu, uint64_t linear, unsigned size); /**< 1, 2, 4, 8; crosses pages atomically */
+void soft_write(struct soft_cpu *cpu, uint64_t linear, unsigned size, uint64_t value);
+void soft_read_bytes(struct soft_cpu *cpu, uint64_t linear, void *buffer, unsigned size);
+void soft_write_bytes(struct soft_cpu *cpu, uint64_t linear, const void *buffer, unsigned size);
+/** As supervisor whatever the CPL (descriptor tables, IDT delivery). */
+uint64_t soft_read_system(struct soft_cpu *cpu, uint64_t linear, unsigned size);
+void soft_write_system(struct soft_cpu *cpu, uint64_t linear, unsigned size, uint64_t value);
+/** Check that a later write of size bytes will not fault (read-modify-write, pushes of several words). */
+void soft_probe_write(struct soft_cpu *cpu, uint64_t linear, unsigned size);
+/** Fetch: host-physical address of the code byte at RIP's linear address. Unwinds with #PF or an EPT exit. */
+uint64_t soft_translate_fetch(struct soft_cpu *cpu, uint64_t linear);
+void soft_tlb_flush_all(struct soft_cpu *cpu); /**< everything */
+void soft_tlb_flush_vpid(struct soft_cpu *cpu, uint16_t vpid);
+void soft_tlb_flush_eptp(struct soft_cpu *cpu, uint64_t eptp);
+void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t linear);
+void soft_tlb_flush_cr3(struct soft_cpu *cpu, bool globals);
+/** Switch the current VPID/EPTP/CR3/CPL context of the TLB fast path (after entry, CR writes, CPL change). */
+void soft_tlb_context(struct soft_cpu *cpu);
+
+/* ---- code.c ---- */
+/** Code bytes at host-physical page changed (guest store, L0 store, DMA): drop decoded runs. Cheap when none were
+ * cached. */
+void soft_code_invalidate(struct soft_cpu *cpu, uint64_t hpa, unsigned size);
+
+/* ---- vmentry.c / vmexit.c ---- */
+/** Load cpu from vmcs and regs; fault-free (the engine checked it), but a bad VMCS must not harm L0. */
+void soft_vmentry(struct soft_cpu *cpu, struct vmcs *vmcs, const struct guest_regs *regs);
+/** Save guest state into vmcs and regs after an exit. */
+void soft_vmexit_save(struct soft_cpu *cpu, struct guest_regs *regs);
+
+#endif
