@@ -93,6 +93,7 @@ enum soft_access { SOFT_READ = 1, SOFT_WRITE = 2, SOFT_FETCH = 4 };
 struct soft_cpu;
 struct soft_code_cache;
 struct soft_tlb;
+struct soft_tlb_entry;
 struct soft_apic;
 
 /** Host-physical memory: L1's RAM from 0, then L0's own pages. A guest reaches only what its EPT maps. */
@@ -174,6 +175,7 @@ struct soft_cpu {
 	struct soft_memory *memory;
 	struct soft_code_cache *code;
 	struct soft_tlb *tlb;
+	struct soft_tlb_entry *tlb_fast; /**< the table of translations in force: see tlb.h */
 	struct soft_apic *apic;
 	char error[256];
 
@@ -230,7 +232,9 @@ void soft_intercept_vmx(struct soft_cpu *cpu, uint32_t reason);
 uint64_t soft_intercept_cr_write(struct soft_cpu *cpu, unsigned cr, unsigned gpr, uint64_t value);
 uint64_t soft_intercept_cr_read(struct soft_cpu *cpu, unsigned cr, unsigned gpr);
 
-/* ---- mmu.c: all unwind with #PF, #GP/#SS (canonical), or an EPT exit ---- */
+/* ---- mmu.c: all unwind with #PF, #GP/#SS (canonical), or an EPT exit ----
+ * soft_load and soft_store in tlb.h are the fast way in. A non-canonical address is #GP(0) here; who accesses through
+ * SS turns that into #SS(0) by checking first when the fast path missed. */
 /** Host pointer for `size` bytes at `linear` that do not cross a page; NULL when the access is MMIO being completed. */
 uint8_t *soft_translate(struct soft_cpu *cpu, uint64_t linear, enum soft_access access, bool user);
 uint64_t soft_read(struct soft_cpu *cpu, uint64_t linear, unsigned size); /**< 1, 2, 4, 8; crosses pages atomically */
