@@ -54,6 +54,9 @@ struct nested_ops {
 	 */
 	bool (*read_msr)(void *ctx, uint32_t msr, uint64_t *value);
 	bool (*write_msr)(void *ctx, uint32_t msr, uint64_t value);
+	/** Host-physical address, as this machine's VMCS address fields take it, of an L1-physical address that is RAM.
+	 * NULL: they are the same. */
+	uint64_t (*l1_to_host)(void *ctx, uint64_t gpa);
 };
 
 /** A page of L0's own that vmcs02 or vmcs01 points to. */
@@ -85,6 +88,21 @@ struct nested_config {
 	uint64_t feature_control;         /**< IA32_FEATURE_CONTROL as firmware leaves it: FEATURE_CONTROL_* or 0 */
 };
 
+/** What merge.c keeps from entry to entry. */
+struct merge_state {
+	/** Controls of vmcs01 that vmcs02 was last made from (merge.c, inputs01). */
+	uint64_t inputs01[16];
+	/** L1's bitmap pages in L0's address space; NULL: vmcs12 uses none, or its address is no RAM. */
+	const uint8_t *msr_bitmap12;
+	const uint8_t *io_bitmap12[2];
+	/** One bit per 64-bit word of L0's bitmap that lets something through: only those words need merging. */
+	uint64_t msr_open[8];
+	uint64_t io_open[2][8];
+	bool bitmaps_known;
+	/** The VPID12 that last used the VPID02 several of them share, ~0 = none (nested_vpid02). */
+	uint32_t shared_vpid12;
+};
+
 struct nested {
 	struct nested_config config;
 	struct vmx_caps caps; /**< offered to L1 */
@@ -95,7 +113,7 @@ struct nested {
 	bool vmx_on;                    /**< L1 is in VMX root (or non-root) operation */
 	bool in_l2;                     /**< the next enter runs vmcs02 */
 	bool merge_all;                 /**< vmcs02 was made from another vmcs12: the next merge copies everything */
-	uint8_t pending_kind;           /**< an event L0 wants to give: see nested_inject */
+	uint8_t pending_kind;           /**< NESTED_WAITS_*: exits L0 asked for to deliver an interrupt */
 	const struct vmcs *last_vmcs12; /**< the vmcs12 vmcs02 was last made from */
 	const char *failed_check;       /**< text of the VM-entry check that failed last; NULL = none */
 	struct ept02 ept02;
@@ -109,7 +127,15 @@ struct nested {
 	 */
 	struct vmcs checked12;
 	uint64_t feature_control; /**< IA32_FEATURE_CONTROL of L1 */
+	struct merge_state merge;
+	/** VMX-abort indicator (SDM vol. 3, 28.7) of an exit that could not be completed; 0 = none. L1 is then in the
+	 * shutdown state and must not be entered again before a reset. */
+	uint32_t vmx_abort;
 };
+
+/* nested.pending_kind (events.c). */
+#define NESTED_WAITS_WINDOW 1u /* for an interrupt window of L2 */
+#define NESTED_WAITS_ENTRY 2u  /* for the event vmcs12 injects to be delivered: one monitor-trap exit */
 
 /* IA32_FEATURE_CONTROL, SDM vol. 3, 24.7. */
 #define FEATURE_CONTROL_LOCK (1ull << 0)
@@ -193,6 +219,18 @@ const char *checks_host_state(const struct nested *nested, const struct vmcs *vm
 const char *checks_guest_state(const struct nested *nested, const struct vmcs *vmcs12, uint64_t *qualification);
 
 /**
+ * The same for a vmcs12 that passed them all before and in which only the fields of `changed` are new (and L2 ran):
+ * groups of checks that read none of those fields are skipped. Guest fields in vmcs12->stale are taken as valid: the
+ * machine has them, and runs with them.
+ */
+const char *checks_controls_changed(
+        const struct nested *nested, const struct vmcs *vmcs12, const struct vmcs_mask *changed);
+const char *checks_host_state_changed(
+        const struct nested *nested, const struct vmcs *vmcs12, const struct vmcs_mask *changed);
+const char *checks_guest_state_changed(const struct nested *nested, const struct vmcs *vmcs12,
+        const struct vmcs_mask *changed, uint64_t *qualification);
+
+/**
  * Take what L1 changed in vmcs12 (its dirty mask; everything after a change of vmcs12 or with copy_everything) into
  * checked12, reading each value once, and move the dirty bits there. The checks get &nested->checked12 (nested.c).
  */
@@ -203,6 +241,9 @@ void nested_snapshot_vmcs12(struct nested *nested);
  * clears checked12.dirty and merge_all and sets last_vmcs12. 0 or -errno.
  */
 int merge_vmcs02(struct nested *nested);
+
+/** The VPID that L2 runs with for L1's vpid12 (0: vmcs12 does not enable VPIDs); never vmcs01's. For INVVPID. */
+uint16_t nested_vpid02(const struct nested *nested, uint16_t vpid12);
 
 /**
  * The MSR lists of SDM vol. 3, 25.7.2 and 25.8.2, at L1-physical `address` (msr_list.c). MSRs that the guest-state area
@@ -219,7 +260,14 @@ enum nested_owner {
 	NESTED_TO_L1, /**< reflect it */
 };
 
-/** Does L1 want the exit that vmcs02 now holds? Also turns an EPT02 fault into its verdict (see ept02.h): *verdict. */
+/**
+ * Does L1 want the exit that vmcs02 now holds? Counts it in L2_EXITS, and in L0_ONLY when L1 does not.
+ *
+ * EPT violations and misconfigurations: *verdict (else EPT02_REPAIRED: nothing to do for memory), and for EPT02_DEVICE
+ * the L1-physical address in *device_gpa. What L1 is to see (its own permissions, a misconfiguration) is put into
+ * vmcs02's exit information. An exit that L0 handles and that interrupted the delivery of an event must be followed by
+ * nested_reinject.
+ */
 enum nested_owner nested_route(
         struct nested *nested, const struct guest_regs *regs, enum ept02_verdict *verdict, uint64_t *device_gpa);
 
@@ -261,7 +309,11 @@ enum intr_type {
 	INTR_TYPE_OTHER = 7
 };
 
-/** Inject an event into the guest that runs next (vmcs01 or vmcs02): fills its VM-entry event fields. */
+/**
+ * Inject an event into the guest that runs next (vmcs01 or vmcs02): fills its VM-entry event fields. An exception for
+ * L2 that vmcs12 intercepts is reflected instead, as the exit it would have been (of a #PF, the address in vmcs02's
+ * exit qualification is taken).
+ */
 void nested_inject(struct nested *nested, uint32_t interruption_info, uint32_t error_code, uint32_t instruction_length);
 
 /** After an L0-only exit with valid IDT-vectoring information: inject the interrupted event again (SDM vol. 3, 28.2.4).
@@ -270,8 +322,9 @@ void nested_reinject(struct nested *nested);
 
 /**
  * An external interrupt for L1 (vector) is pending. If L2 runs and vmcs12 asks for external-interrupt exits, reflects
- * exit 1 (acknowledged if vmcs12 says so) and returns true; if it can be injected now, does so and returns true; else
- * asks for an interrupt window and returns false (call again on the next exit).
+ * exit 1: with "acknowledge interrupt on exit" the vector goes with it (returns true), else the interrupt stays pending
+ * (returns false). If it can be injected now, does so and returns true; else asks for a window and returns false: call
+ * again on the next exit. True: the interrupt is consumed.
  */
 bool nested_deliver_interrupt(struct nested *nested, uint8_t vector);
 
