@@ -45,6 +45,7 @@ struct machine {
 	struct machine_caps caps; /**< as probed on this host */
 	uint8_t *ram;             /**< L1-physical memory */
 	uint64_t ram_bytes;
+	uint64_t eptp01; /**< EPT01: the value for vmcs01's EPT pointer field (a real EPTP, or the machine's token) */
 	char error[256]; /**< the sentence behind the last -errno of enter */
 };
 
@@ -98,6 +99,10 @@ struct machine_ops {
 
 	/** True: ledger times come from clock() and L0's own time is not counted (deterministic machines). */
 	bool virtual_time;
+
+	/** Make enter return -EINTR once clock() has reached `deadline` (~0: never), also while the guest runs without an
+	 * exit. Replaces the deadline before. NULL: L0 looks at the clock after exits only. */
+	void (*set_deadline)(struct machine *machine, uint64_t deadline);
 
 	/** The guest halted and the next event is at clock value `deadline` (~0: none): wait, or advance virtual time.
 	 * Returns 0 when the deadline is reached, -EINTR when kicked. */
