@@ -10,6 +10,7 @@
  *   mmu.c       linear -> guest-physical -> host-physical, faults, EPT violations
  *   tlb.c       cached translations, tagged by VPID, PCID and EPT root
  *   event.c     exceptions and interrupts: priority, IDT delivery, double and triple faults
+ *   control.c   control registers, MSRs, TSC as instructions write them
  *   decode.c    Zydis -> struct soft_insn; code.c caches runs of them by host-physical page
  *   run.c       the loop; exec_*.c the instructions by group; flags.h lazy flags
  *
@@ -172,6 +173,14 @@ struct soft_cpu {
 	uint8_t insn_length;
 	const struct soft_insn *insn;
 
+	/* ---- between instructions (event.c) ---- */
+	bool blocking_fresh;          /**< STI or MOV SS blocking was set by the instruction that just ended */
+	bool trap_armed;              /**< RFLAGS.TF was 1 when the instruction being executed began */
+	bool resume_flag_used;        /**< the instruction breakpoint at RIP was taken or passed: not again */
+	bool nmi_unblocked;           /**< by the IRET being executed: bit 12 of exit information */
+	uint8_t debug_hits;           /**< data breakpoints met by the instruction being executed: bits for DR6 */
+	uint64_t ple_first, ple_last; /**< PAUSE-loop exiting: time of the first and the last PAUSE of the loop */
+
 	struct soft_memory *memory;
 	struct soft_code_cache *code;
 	struct soft_tlb *tlb;
@@ -225,9 +234,16 @@ void soft_intercept_simple(
 void soft_intercept_io(
         struct soft_cpu *cpu, uint16_t port, unsigned size, bool in, bool string, bool rep, bool immediate);
 void soft_intercept_msr(struct soft_cpu *cpu, uint32_t msr, bool write);
-/** All VMX instructions; VMREAD and VMWRITE return true when VMCS shadowing did them (operand access by the callback in
- * exec_vmx.c). */
+/** All VMX instructions, INVEPT and INVVPID included: the whole handler. Returns only when VMCS shadowing did a VMREAD
+ * or VMWRITE, with its operands and RFLAGS; else unwinds with #UD, #GP or the exit. */
 void soft_intercept_vmx(struct soft_cpu *cpu, uint32_t reason);
+/** LGDT, LIDT, SGDT, SIDT (which = 0..3: SGDT, SIDT, LGDT, LIDT) and SLDT, STR, LLDT, LTR (4..7). */
+void soft_intercept_descriptor_table(struct soft_cpu *cpu, unsigned which);
+/** MOV DR: after the #GP and #UD checks on CR4.DE and CPL. */
+void soft_intercept_dr(struct soft_cpu *cpu, unsigned dr, unsigned gpr, bool read);
+/** CLTS and LMSW: returns when the instruction may execute; LMSW's value with masked bits already put back. */
+void soft_intercept_clts(struct soft_cpu *cpu);
+uint64_t soft_intercept_lmsw(struct soft_cpu *cpu, uint16_t source, bool memory, uint64_t linear);
 /** MOV to/from CR, CLTS, LMSW: mask, shadow and CR3-target rules. Returns the value to use. */
 uint64_t soft_intercept_cr_write(struct soft_cpu *cpu, unsigned cr, unsigned gpr, uint64_t value);
 uint64_t soft_intercept_cr_read(struct soft_cpu *cpu, unsigned cr, unsigned gpr);
@@ -255,6 +271,55 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t linear);
 void soft_tlb_flush_cr3(struct soft_cpu *cpu, bool globals);
 /** Switch the current VPID/EPTP/CR3/CPL context of the TLB fast path (after entry, CR writes, CPL change). */
 void soft_tlb_context(struct soft_cpu *cpu);
+
+/* ---- decode.c: operands of the current instruction as exit information names them (SDM vol. 3, 28.2.5) ---- */
+struct soft_operands {
+	bool memory;          /**< there is a memory operand: segment .. displacement are valid */
+	uint8_t segment;      /**< enum soft_segment_index, after overrides */
+	uint8_t base, index;  /**< register numbers; SOFT_NO_REGISTER = none */
+	uint8_t scale;        /**< 0..3: index << scale */
+	int64_t displacement; /**< sign-extended; RIP-relative: displacement, with `rip_relative` */
+	bool rip_relative;    /**< add the address of the next instruction */
+	uint8_t address_bits; /**< 16, 32, 64 */
+	uint8_t operand_bits; /**< 16, 32, 64 */
+	uint8_t reg1;         /**< register operand when the r/m operand is a register (ModRM.rm), or the only one */
+	uint8_t reg2;         /**< ModRM.reg (the register operand beside an r/m operand) */
+};
+#define SOFT_NO_REGISTER 0xff
+/** Of cpu->insn; every instruction that intercept.c knows with instruction information (descriptor tables, VMX,
+ * INVPCID, RDRAND, RDSEED, XSAVES, INVLPG, INS, OUTS). */
+void soft_insn_operands(const struct soft_insn *insn, struct soft_operands *operands);
+
+/* ---- control.c: control registers, MSRs and TSC as instructions use them, after the intercepts ---- */
+/** MOV to CR: checks (#GP), PDPTE loads, TLB invalidation, mode. Unwind on faults. `value` is the full new register. */
+void soft_write_cr0(struct soft_cpu *cpu, uint64_t value);
+void soft_write_cr3(struct soft_cpu *cpu, uint64_t value); /**< bit 63 with CR4.PCIDE: keep translations */
+void soft_write_cr4(struct soft_cpu *cpu, uint64_t value);
+/** RDMSR and WRMSR of the MSRs the CPU itself has. False: #GP(0). */
+bool soft_read_msr(struct soft_cpu *cpu, uint32_t msr, uint64_t *value);
+bool soft_write_msr(struct soft_cpu *cpu, uint32_t msr, uint64_t value);
+/** RDTSC's value: retired instructions, scaled and offset. */
+uint64_t soft_read_tsc(const struct soft_cpu *cpu);
+
+/* ---- event.c, called by instructions ---- */
+#define SOFT_BLOCKING_STI 1u
+#define SOFT_BLOCKING_MOV_SS 2u
+#define SOFT_BLOCKING_NMI 8u
+/** The run loop calls soft_check_events before the next instruction. Whoever changes RFLAGS.TF or IF, DR7,
+ * interruptibility or activity calls this. */
+static inline void soft_attend(struct soft_cpu *cpu)
+{
+	cpu->stop_at = 0;
+}
+/** At the end of STI (when IF was 0) and of MOV SS / POP SS: interrupts wait for one instruction more. */
+static inline void soft_block_interrupts(struct soft_cpu *cpu, uint32_t blocking)
+{
+	cpu->interruptibility |= blocking;
+	cpu->blocking_fresh = true;
+	soft_attend(cpu);
+}
+/** At the start of IRET: NMI blocking ends, even when the IRET then faults (SDM vol. 3, 28.3). */
+void soft_unblock_nmi(struct soft_cpu *cpu);
 
 /* ---- code.c ---- */
 /** Code bytes at host-physical page changed (guest store, L0 store, DMA): drop decoded runs. Cheap when none were
