@@ -32,11 +32,13 @@ struct cell {
 	char value[CELL_KEY_COUNT][CELL_VALUE_BYTES];
 };
 
+/** Every key at its default. */
 void cell_defaults(struct cell *cell);
-/** 0; -ENOENT no such key; -EINVAL no such value. `why` (may be NULL) gets a sentence that names the allowed values. */
+/** Keys and values in any case. 0; -ENOENT no such key; -EINVAL no such value. `why` (may be NULL) gets a sentence that
+ * names the allowed values. */
 int cell_set(struct cell *cell, const char *key, const char *value, char *why, size_t why_bytes);
-/** A one-line name: "kvm level 2 cpuid vmcs=shadow profile=kvm" (level, workload, then what differs from the defaults).
- */
+/** A one-line name: "kvm level 2 cpuid vmcs=shadow profile=kvm mmu=shadow" (machine, level, workload; at level 2 always
+ * vmcs and profile; then what differs from the defaults). */
 void cell_name(const struct cell *cell, char *text, size_t bytes);
 bool cell_equal(const struct cell *a, const struct cell *b);
 /** Value of an int key; `otherwise` for "auto". */
@@ -48,6 +50,7 @@ enum cell_status {
 	CELL_FAILED,  /**< crashed, hung, triple fault, wrong result: reason says which */
 	CELL_REFUSED, /**< this host or machine cannot do it: "not available: reason" */
 };
+/** "running", "ok", "failed", "refused"; "unknown" for any other number. */
 const char *cell_status_name(enum cell_status status);
 
 #define CELL_SAMPLES_MAX 1000

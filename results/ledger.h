@@ -52,6 +52,7 @@ struct ledger_shared {
 	uint32_t magic;
 	uint32_t record_bytes;
 	uint64_t capacity;
+	_Atomic uint32_t closed; /**< set when nobody drains any more: a waiting producer then drops instead */
 	_Alignas(LEDGER_CACHE_LINE) _Atomic uint64_t head; /**< records published by the producer since start */
 	_Atomic uint64_t dropped;                          /**< records not written because the ring was full */
 	_Alignas(LEDGER_CACHE_LINE) _Atomic uint64_t tail; /**< records taken by the consumer */
@@ -74,12 +75,27 @@ struct ledger {
 	uint64_t counted; /**< records offered, whether written or dropped */
 };
 
+/** Bytes of a ring; 0: capacity is no power of two, or too large. */
 size_t ledger_shared_bytes(uint64_t capacity);
+/** A ring in anonymous memory that processes forked from here on share, initialised. 0; -EINVAL: capacity; -ENOMEM. */
+int ledger_shared_map(struct ledger_shared **shared, uint64_t capacity);
+void ledger_shared_unmap(struct ledger_shared *shared);
+/** Memory of ledger_shared_bytes becomes an empty ring. */
 void ledger_shared_init(struct ledger_shared *shared, uint64_t capacity);
+/** Nobody drains any more (the recorder died). */
+void ledger_shared_close(struct ledger_shared *shared);
+
+/** Become the producer; goes on where the last one stopped. shared NULL: count only, record nothing. */
 void ledger_attach(struct ledger *ledger, struct ledger_shared *shared, enum ledger_when_full when_full);
 
-/** Wait or drop; out of line, see ledger.c. False: dropped. */
+/** The slow path of ledger_write: look at the tail again, then wait or drop. False: dropped, and counted. */
 bool ledger_full(struct ledger *ledger);
+
+/** The consumer's side: records published and not yet taken, contiguous in memory (so a ring that wraps needs two
+ * calls). 0 = none. */
+size_t ledger_peek(const struct ledger_shared *shared, const struct ledger_record **records);
+/** Give the first `count` of them back to the producer. */
+void ledger_take(struct ledger_shared *shared, size_t count);
 
 /** Publish one record. */
 static inline void ledger_write(struct ledger *ledger, const struct ledger_record *record)
