@@ -109,13 +109,19 @@ struct soft_memory {
 
 struct soft_cpu {
 	/* ---- architectural state ---- */
-	uint64_t gpr[16]; /* includes RSP */
-	uint64_t rip;
-	uint64_t rflags; /**< all bits but the lazy ones (CF PF AF ZF SF OF): see flags.h */
-	/* Lazy flags: the last flag-setting operation. */
-	uint64_t flag_result;
-	uint64_t flag_a, flag_b;
-	uint32_t flag_op;          /**< enum soft_flag_op of flags.h */
+	/** An address is gpr[base] + (gpr[index] << scale) + displacement whatever it is made of: an absent register is
+	 * number 16, RIP is number 17. Copy 16 registers from and to struct guest_regs, not sizeof(gpr). */
+	union {
+		uint64_t gpr[18]; /* 0..15: RAX to R15, RSP among them */
+		struct {
+			uint64_t gpr_architectural[16];
+			uint64_t gpr_zero; /* always 0 */
+			uint64_t rip;      /* while an instruction executes: of the next one */
+		};
+	};
+	uint64_t rflags; /**< all bits but the lazy ones (CF PF AF ZF SF OF): soft_flags_get() gives them all */
+	/* Lazy flags, see flags.h. */
+	uint64_t flag_result, flag_carries, flag_delta;
 	uint32_t interruptibility; /**< VMCS format: STI, MOV SS, SMI, NMI blocking */
 	uint32_t activity;         /**< VMCS format: 0 active, 1 HLT, 2 shutdown, 3 wait-for-SIPI */
 	struct soft_segment seg[SOFT_SEGMENT_COUNT];
@@ -164,14 +170,16 @@ struct soft_cpu {
 
 	/* ---- time and statistics ---- */
 	uint64_t retired; /**< instructions; the TSC of L0 */
-	uint64_t stop_at; /**< the run loop looks up at this value of `retired` (timer, kick, limit) */
+	/** soft_check_events is called before the instruction at which `retired` has reached this value, not before; it
+	 * sets the next one (timers, limit; retired + 1 to look after each instruction). 0 = look before the next. */
+	uint64_t stop_at;
 	volatile int kicked;
 	uint64_t walk_references_1d, walk_references_2d; /**< page-table entries read by walks without / with EPT */
 
 	/* ---- the instruction being executed (for faults and exits) ---- */
 	uint64_t insn_rip;
-	uint8_t insn_length;
-	const struct soft_insn *insn;
+	const struct soft_insn *insn;     /**< decode.h; its length, operands and prefixes */
+	const struct soft_insn *insn_end; /**< end of the run being executed; NULL: leave it after this instruction */
 
 	/* ---- between instructions (event.c) ---- */
 	bool blocking_fresh;          /**< STI or MOV SS blocking was set by the instruction that just ended */
@@ -203,6 +211,12 @@ int soft_step(struct soft_cpu *cpu);
 /** Recompute mode, cpl, address_bits after CS, CR0, EFER or RFLAGS.VM changed. */
 void soft_update_mode(struct soft_cpu *cpu);
 _Noreturn void soft_unwind(struct soft_cpu *cpu, enum soft_unwind_reason reason);
+/** Something that decides whether an event is due has changed (IF, TF, TPR, a control): end the run and look. */
+static inline void soft_attention(struct soft_cpu *cpu)
+{
+	cpu->stop_at = 0;
+	cpu->insn_end = NULL;
+}
 
 /* ---- flags.h / flags.c ---- */
 uint64_t soft_flags_get(const struct soft_cpu *cpu); /**< full RFLAGS */
