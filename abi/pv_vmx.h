@@ -7,8 +7,9 @@
  *   RCX  in: VMCS field encoding (VMREAD, VMWRITE), invalidation type (INVEPT, INVVPID), else L1-physical address
  *   RBX  in: value (VMWRITE), first descriptor word (INVEPT: EPTP; INVVPID: VPID)    out: value (VMREAD, VMPTRST)
  *   RSI  in: second descriptor word (INVVPID: linear address)
- * A successful VMLAUNCH or VMRESUME does not return: L1 goes on at its HOST_RIP when an exit is reflected, as with the
- * real instruction.
+ * VMLAUNCH and VMRESUME have ports of their own, because every general register, RAX too, already holds L2's value when
+ * they are issued: `out %al, $PV_VMLAUNCH_PORT`, `out %al, $PV_VMRESUME_PORT`. A successful one does not return: L1 goes
+ * on at its HOST_RIP when an exit is reflected, as with the real instruction; a failed one returns with the result in RAX.
  *
  * Instructions KVM keeps to itself are found through the site table (sites.h) and replaced by `out %al, $SITE_PORT`.
  */
@@ -16,8 +17,12 @@
 #define TESTUDO_ABI_PV_VMX_H
 
 #define PV_VMX_PORT 0xe1
+#define PV_VMLAUNCH_PORT 0xe2
+#define PV_VMRESUME_PORT 0xe3
 #define SITE_PORT 0xe0
 
+#ifndef __ASSEMBLER__
+/** RAX of a call through PV_VMX_PORT; PV_VMLAUNCH and PV_VMRESUME name the calls through their own ports. */
 enum pv_vmx_op {
 	PV_VMXON = 1,
 	PV_VMXOFF,
@@ -34,6 +39,7 @@ enum pv_vmx_op {
 	 */
 	PV_VMFETCH,
 };
+#endif
 
 /** RAX after the call: VMsucceed, VMfailInvalid, or VMfailValid with the VM-instruction error in bits 15:8. */
 #define PV_VMX_RESULT_SUCCEED 0u
