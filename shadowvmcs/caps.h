@@ -95,7 +95,8 @@ struct machine_caps {
 /** The bits an L1-physical address may have; those above are reserved in VMCS addresses and table entries. */
 static inline uint64_t caps_physical_mask(const struct machine_caps *machine)
 {
-	const unsigned bits = machine->physical_address_bits ? machine->physical_address_bits : VMX_PHYSICAL_ADDRESS_BITS;
+	const unsigned bits =
+	        machine->physical_address_bits ? machine->physical_address_bits : VMX_PHYSICAL_ADDRESS_BITS;
 
 	return (1ull << bits) - 1;
 }

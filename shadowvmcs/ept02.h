@@ -34,7 +34,7 @@ struct ept02_backend {
 	/** Remove whatever is mapped in [l2_gpa, +size); parts of mappings too. 1 when something was mapped there, 0
 	 * when nothing was. -ENOSPC: no room to split a mapping; then nothing is removed. */
 	int (*unmap)(void *ctx, uint64_t eptp02, uint64_t l2_gpa, uint64_t size);
-	/** Forget cached translations of this EPT02 (after unmap). */
+	/** Forget cached translations of this EPT02 (after unmap). NULL: unmap does it. */
 	void (*flush)(void *ctx, uint64_t eptp02);
 	/** Bytes of the largest page the backend maps at once in lazy mode: 4096 or 2 MiB (1 GiB). */
 	uint64_t page_size_max;
@@ -120,9 +120,11 @@ void ept02_invalidate(struct nested *nested, uint64_t eptp12);
 void ept02_fini(struct nested *nested);
 
 /**
- * The tree backend: a 4-level EPT in pages taken from a pool. page(ctx, hpa) gives L0's pointer to a host-physical
- * page, alloc gives the host-physical address of a zeroed page or 0 when there is none, release gives it back.
- * l1_to_host translates L1-physical to host-physical (EPT01) for a range known to be RAM.
+ * The tree backend: a 4-level EPT in pages taken from a pool, with pages of 4 KiB, 2 MiB and 1 GiB. page(ctx, hpa)
+ * gives L0's pointer to a host-physical page, alloc gives the host-physical address of a zeroed page or 0 when there is
+ * none, release gives it back. l1_to_host translates L1-physical to host-physical (EPT01) for a page known to be RAM.
+ * flush forgets cached translations of eptp02 (also called when a root is destroyed). eptp02 may carry EPTP_AD. A
+ * machine without 1 GiB pages in its EPT sets page_size_max to 2 MiB afterwards, and uses lazy mode.
  */
 struct ept02_tree {
 	void *ctx;
