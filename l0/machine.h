@@ -45,8 +45,10 @@ struct machine {
 	struct machine_caps caps; /**< as probed on this host */
 	uint8_t *ram;             /**< L1-physical memory */
 	uint64_t ram_bytes;
-	uint64_t eptp01; /**< EPT01: the value for vmcs01's EPT pointer field (a real EPTP, or the machine's token) */
-	char error[256]; /**< the sentence behind the last -errno of enter */
+	uint64_t eptp01;   /**< EPT01: the value for vmcs01's EPT pointer field (a real EPTP, or the machine's token) */
+	uint64_t tsc_khz;  /**< ticks of clock() per millisecond; 0 = unknown */
+	bool tsc_is_clock; /**< RDTSC at every level gives what clock() gives (VMCS TSC offsets aside) */
+	char error[256];   /**< the sentence behind the last -errno of enter */
 };
 
 struct machine_ops {
@@ -97,11 +99,16 @@ struct machine_ops {
 	/** The guest's TSC as L0 sees it: real ticks on kvm, retired instructions on soft. */
 	uint64_t (*clock)(struct machine *machine);
 
+	/** MSRs that no VMCS field holds (SYSCALL MSRs, KERNEL_GS_BASE, TSC_AUX), of the guest of `level`. 0, or
+	 * -EINVAL: the machine has no such MSR, or the value is not valid (#GP). NULL: none. */
+	int (*read_msr)(struct machine *machine, unsigned level, uint32_t msr, uint64_t *value);
+	int (*write_msr)(struct machine *machine, unsigned level, uint32_t msr, uint64_t value);
+
 	/** True: ledger times come from clock() and L0's own time is not counted (deterministic machines). */
 	bool virtual_time;
 
-	/** Make enter return -EINTR once clock() has reached `deadline` (~0: never), also while the guest runs without an
-	 * exit. Replaces the deadline before. NULL: L0 looks at the clock after exits only. */
+	/** Make enter return -EINTR once clock() has reached `deadline` (~0: never), also while the guest runs without
+	 * an exit. Replaces the deadline before. NULL: L0 looks at the clock after exits only. */
 	void (*set_deadline)(struct machine *machine, uint64_t deadline);
 
 	/** The guest halted and the next event is at clock value `deadline` (~0: none): wait, or advance virtual time.
