@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/host.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+/* First line of a small file; false when it cannot be read. */
+static bool read_line(const char *path, char *line, size_t bytes)
+{
+	FILE *file = fopen(path, "re");
+	bool ok = file && fgets(line, (int)bytes, file);
+
+	if (file)
+		fclose(file);
+	if (ok)
+		line[strcspn(line, "\n")] = '\0';
+	return ok;
+}
+
+/* The value after "key :" in /proc/cpuinfo; the first processor's. */
+static bool read_cpuinfo(const char *key, char *value, size_t bytes)
+{
+	FILE *file = fopen("/proc/cpuinfo", "re");
+	char line[4096];
+	bool found = false;
+
+	while (file && !found && fgets(line, sizeof(line), file)) {
+		char *colon = strchr(line, ':');
+
+		if (!colon || strncmp(line, key, strlen(key)))
+			continue;
+		colon++;
+		colon += strspn(colon, " \t");
+		colon[strcspn(colon, "\n")] = '\0';
+		snprintf(value, bytes, "%.*s", (int)bytes - 1, colon);
+		found = true;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static void describe_kvm(struct run_info *info)
+{
+	static const char *const modules[] = {"kvm_intel", "kvm_amd", "kvm_pvm"};
+	char path[96], line[64];
+
+	if (access("/dev/kvm", F_OK)) {
+		run_info_set(info, "kvm", "no /dev/kvm");
+		return;
+	}
+	for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++) {
+		snprintf(path, sizeof(path), "/sys/module/%s", modules[i]);
+		if (access(path, F_OK))
+			continue;
+		run_info_set(info, "kvm", "%s", modules[i]);
+		snprintf(path, sizeof(path), "/sys/module/%s/parameters/nested", modules[i]);
+		if (read_line(path, line, sizeof(line)))
+			run_info_set(info, "nested", "%s", line);
+		snprintf(path, sizeof(path), "/sys/module/%s/parameters/enable_shadow_vmcs", modules[i]);
+		if (read_line(path, line, sizeof(line)))
+			run_info_set(info, "enable_shadow_vmcs", "%s", line);
+		return;
+	}
+	run_info_set(info, "kvm", "built into the kernel");
+}
+
+void host_describe(struct run_info *info)
+{
+	struct utsname names;
+	struct sysinfo memory;
+	char line[128];
+	time_t now = time(NULL);
+	struct tm utc;
+
+	run_info_set(info, "testudo", "%s", TESTUDO_VERSION);
+	if (gmtime_r(&now, &utc) && strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%SZ", &utc))
+		run_info_set(info, "date", "%s", line);
+	if (!uname(&names))
+		run_info_set(info, "kernel", "%s %s %s", names.sysname, names.release, names.machine);
+	if (read_cpuinfo("model name", line, sizeof(line)))
+		run_info_set(info, "cpu", "%s", line);
+	if (read_cpuinfo("cpu family", line, sizeof(line))) {
+		char model[32] = "?", stepping[32] = "?";
+
+		read_cpuinfo("model\t", model, sizeof(model));
+		read_cpuinfo("stepping", stepping, sizeof(stepping));
+		run_info_set(info, "family/model/step", "%s/%s/%s", line, model, stepping);
+	}
+	run_info_set(info, "cpus", "%ld", sysconf(_SC_NPROCESSORS_ONLN));
+	if (!sysinfo(&memory))
+		run_info_set(info, "memory", "%llu MiB", (unsigned long long)memory.totalram * memory.mem_unit >> 20);
+	if (read_cpuinfo("flags", line, sizeof(line))) {
+		FILE *file = fopen("/proc/cpuinfo", "re");
+		char flags[8192];
+		bool guest = false;
+
+		while (file && !guest && fgets(flags, sizeof(flags), file))
+			guest = !strncmp(flags, "flags", 5) && strstr(flags, " hypervisor");
+		if (file)
+			fclose(file);
+		run_info_set(info, "virtual", "%s", guest ? "yes: this host is itself a guest" : "no");
+	}
+	describe_kvm(info);
+	if (read_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", line, sizeof(line)))
+		run_info_set(info, "clocksource", "%s", line);
+	if (read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line, sizeof(line)))
+		run_info_set(info, "governor", "%s", line);
+}
+
+int host_probe_io_uring(void)
+{
+	struct io_uring ring;
+	int status;
+
+	if (getenv("TESTUDO_NO_IO_URING"))
+		return -EPERM;
+	status = io_uring_queue_init(2, &ring, 0);
+	if (!status)
+		io_uring_queue_exit(&ring);
+	return status;
+}
+
+const char *host_find_gnuplot(void)
+{
+	static char path[512];
+	const char *forced = getenv("TESTUDO_GNUPLOT");
+	const char *rest = getenv("PATH");
+
+	if (forced)
+		return access(forced, X_OK) ? NULL : forced;
+	while (rest && *rest) {
+		size_t length = strcspn(rest, ":");
+
+		snprintf(path, sizeof(path), "%.*s/gnuplot", (int)length, rest);
+		if (length && !access(path, X_OK))
+			return path;
+		rest += length;
+		rest += *rest == ':';
+	}
+	return NULL;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * What there is to say about the host a run was made on. Goes into run.tdo and into `testudo doctor`.
+ */
+#ifndef TESTUDO_CLI_HOST_H
+#define TESTUDO_CLI_HOST_H
+
+#include "results/run_info.h"
+
+/** Describe: testudo, date, kernel, cpu, cpus, memory, virtual, kvm, nested, clocksource, governor. Unknown ones are
+ * left out. */
+void host_describe(struct run_info *info);
+
+/** Can this process use io_uring? 0 or -errno. */
+int host_probe_io_uring(void);
+/** Path of gnuplot in PATH (TESTUDO_GNUPLOT replaces it), or NULL. */
+const char *host_find_gnuplot(void);
+
+#endif

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `testudo run`: every cell of a matrix, each in its own process, recorded into one run folder. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/cell_process.h"
+#include "cli/command.h"
+#include "cli/embed.h"
+#include "cli/host.h"
+#include "cli/matrix.h"
+#include "cli/progress.h"
+#include "l0/l0.h"
+#include "results/report.h"
+#include "results/summary.h"
+
+#define OVERRIDES_MAX 32
+
+struct run_options {
+	const char *matrix; /* path; NULL = the built-in default */
+	const char *folder;
+	bool resume;
+	bool quiet;
+	bool list;
+	struct matrix_override overrides[OVERRIDES_MAX];
+	size_t override_count;
+};
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int signal_number)
+{
+	stopped = signal_number;
+}
+
+static int add_override(struct run_options *options, char *text)
+{
+	char *equals = strchr(text, '=');
+
+	if (!equals)
+		return command_usage("run", "--set wants key=value, not \"%s\"", text);
+	if (options->override_count == OVERRIDES_MAX)
+		return command_usage("run", "more than %d --set", OVERRIDES_MAX);
+	*equals = '\0';
+	options->overrides[options->override_count++] = (struct matrix_override){text, equals + 1};
+	return COMMAND_OK;
+}
+
+static int parse_options(struct run_options *options, int argc, char **argv)
+{
+	static const struct option longs[] = {{"output", required_argument, NULL, 'o'},
+	        {"resume", required_argument, NULL, 'r'}, {"set", required_argument, NULL, 's'},
+	        {"quiet", no_argument, NULL, 'q'}, {"list", no_argument, NULL, 'l'}, {0}};
+	int option;
+
+	while ((option = getopt_long(argc, argv, ":o:r:s:ql", longs, NULL)) != -1) {
+		switch (option) {
+		case 'o':
+			options->folder = optarg;
+			break;
+		case 'r':
+			options->folder = optarg;
+			options->resume = true;
+			break;
+		case 's':
+			if (add_override(options, optarg))
+				return COMMAND_USAGE;
+			break;
+		case 'q':
+			options->quiet = true;
+			break;
+		case 'l':
+			options->list = true;
+			break;
+		default:
+			return command_bad_option("run", option, argv);
+		}
+	}
+	if (argc - optind > 1)
+		return command_usage("run", "one matrix at a time, not also \"%s\"", argv[optind + 1]);
+	if (optind < argc)
+		options->matrix = argv[optind];
+	if (options->resume && (options->matrix || options->override_count))
+		return command_usage(
+		        "run", "--resume goes on with the matrix stored in %s: give no other", options->folder);
+	return COMMAND_OK;
+}
+
+/* The whole of a matrix file as text. Free it. NULL with errno. */
+static char *read_text(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char *text = NULL;
+	size_t size = 0, used = 0, got;
+
+	if (!file)
+		return NULL;
+	do {
+		if (used + 4096 > size) {
+			char *more = realloc(text, size = size ? 2 * size : 8192);
+
+			if (!more)
+				break;
+			text = more;
+		}
+		got = fread(text + used, 1, size - used - 1, file);
+		used += got;
+	} while (got && used < RUN_MATRIX_BYTES);
+	if (ferror(file)) {
+		int error = errno;
+
+		free(text);
+		fclose(file);
+		errno = error ? error : EIO;
+		return NULL;
+	}
+	fclose(file);
+	if (text)
+		text[used] = '\0';
+	return text;
+}
+
+static int load_matrix(struct matrix *matrix, const struct run_options *options, const char *text, const char *name)
+{
+	FILE *file = fmemopen((void *)text, strlen(text) ? strlen(text) : 1, "r");
+	int status;
+
+	if (!file)
+		return command_error("run", "%s cannot be read: %s", name, strerror(errno));
+	status = matrix_read(matrix, file, name, options->overrides, options->override_count);
+	fclose(file);
+	return status ? command_error("run", "%s", matrix->error) : COMMAND_OK;
+}
+
+/* mkdir -p. 0 or -errno. */
+static int make_folders(const char *path)
+{
+	char part[4096];
+
+	if (strlen(path) >= sizeof(part))
+		return -ENAMETOOLONG;
+	strcpy(part, path);
+	for (char *at = part + 1; *at; at++) {
+		if (*at != '/')
+			continue;
+		*at = '\0';
+		if (mkdir(part, 0777) && errno != EEXIST)
+			return -errno;
+		*at = '/';
+	}
+	return mkdir(part, 0777) && errno != EEXIST ? -errno : 0;
+}
+
+static void default_folder(char *path, size_t bytes)
+{
+	time_t now = time(NULL);
+	struct tm local;
+
+	localtime_r(&now, &local);
+	strftime(path, bytes, "results/runs/%Y%m%d-%H%M%S", &local);
+}
+
+/* Drop the cells that an earlier session of this file finished; the rest run again. */
+static void drop_finished(struct matrix *matrix, struct reader *reader)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < matrix->count; i++) {
+		bool finished = false;
+
+		for (size_t j = 0; j < reader_cell_count(reader) && !finished; j++) {
+			const struct reader_cell *done = reader_cell(reader, j);
+
+			finished = done->status == CELL_OK && cell_equal(&done->cell, &matrix->cells[i]);
+		}
+		if (!finished)
+			matrix->cells[kept++] = matrix->cells[i];
+	}
+	matrix->count = kept;
+}
+
+/* Run the cells. Returns how many were not CELL_OK, or -errno with *why when the run itself cannot go on. */
+static long run_cells(const struct matrix *matrix, struct recorder *recorder, bool quiet, const char **why)
+{
+	struct cell_result *result = cell_result_share();
+	struct progress progress;
+	long unsuccessful = 0;
+	int status = result ? 0 : -ENOMEM;
+
+	*why = "out of memory";
+	progress_begin(&progress, stdout, quiet, matrix->cells, matrix->count);
+	for (size_t i = 0; i < matrix->count && !status && !stopped; i++) {
+		const struct cell *cell = &matrix->cells[i];
+		struct refusal refusal;
+
+		status = recorder_begin_cell(recorder, cell);
+		if (status) {
+			*why = recorder_error(recorder);
+			break;
+		}
+		progress_cell_begin(&progress);
+		if (l0_check_cell(cell, &refusal)) {
+			memset(result, 0, sizeof(*result));
+			result->status = CELL_REFUSED;
+			snprintf(result->reason, sizeof(result->reason), "%s", refusal.text);
+		} else {
+			status = cell_process_run(cell, recorder, result, &stopped, progress_tick, &progress);
+			if (status) {
+				*why = strerror(-status);
+				break;
+			}
+		}
+		unsuccessful += result->status == CELL_FAILED;
+		progress_cell_end(&progress, result);
+		status = recorder_end_cell(recorder, result);
+		if (status)
+			*why = recorder_error(recorder);
+	}
+	progress_end(&progress);
+	cell_result_unshare(result);
+	return status ? status : unsuccessful;
+}
+
+/* summary.csv and the table on standard output. */
+static int conclude(const char *folder, bool quiet)
+{
+	struct report_files files = {
+	        .folder = folder, .out = quiet ? NULL : stdout, .colours = command_colours(STDOUT_FILENO)};
+	char why[256];
+
+	if (report_run(&files, why, sizeof(why)))
+		return command_error("run", "%s", why);
+	return COMMAND_OK;
+}
+
+static int run_matrix(const struct run_options *options, struct matrix *matrix, const char *text, const char *path)
+{
+	struct recorder_config config = {.path = path, .append = options->resume};
+	struct run_info *info = calloc(1, sizeof(*info));
+	struct recorder recorder;
+	const char *why = "";
+	long unsuccessful;
+	int status;
+
+	if (!info)
+		return command_error("run", "out of memory");
+	if (recorder_start(&recorder, &config)) {
+		free(info);
+		return command_error("run", "%s", recorder_error(&recorder));
+	}
+	host_describe(info);
+	run_info_set_matrix(info, text);
+	for (size_t i = 0; i < options->override_count; i++)
+		run_info_set(info, "set", "%s=%s", options->overrides[i].key, options->overrides[i].value);
+	status = recorder_begin_run(&recorder, info);
+	free(info);
+	if (status) {
+		command_error("run", "%s", recorder_error(&recorder));
+		recorder_finish(&recorder);
+		return COMMAND_FAILED;
+	}
+	if (!options->quiet) {
+		printf("%zu cells to %s, written with %s\n", matrix->count, options->folder, recorder_io(&recorder));
+		fflush(stdout);
+	}
+	unsuccessful = run_cells(matrix, &recorder, options->quiet, &why);
+	if (unsuccessful < 0)
+		command_error("run", "the run ends early: %s", why);
+	status = recorder_finish(&recorder);
+	if (status && unsuccessful >= 0)
+		command_error("run", "%s: %s", path, recorder_error(&recorder));
+	if (stopped)
+		command_error("run", "stopped by a signal; go on with: testudo run --resume %s", options->folder);
+	if (conclude(options->folder, options->quiet) || unsuccessful || status || stopped)
+		return COMMAND_FAILED;
+	return COMMAND_OK;
+}
+
+/* --resume: the stored matrix and what is left of it. */
+static int run_resume(struct run_options *options, const char *path)
+{
+	struct run_info *info = calloc(1, sizeof(*info));
+	struct reader *reader = NULL;
+	struct matrix matrix = {0};
+	char why[256];
+	int status = COMMAND_FAILED;
+
+	if (!info)
+		return command_error("run", "out of memory");
+	if (reader_open(&reader, path, why, sizeof(why))) {
+		command_error("run", "nothing to resume: %s", why);
+	} else if (reader_run_info(reader, 0, info) || !info->matrix[0]) {
+		command_error("run", "%s holds no matrix to resume", path);
+	} else {
+		static char set[RUN_VALUE_BYTES];
+		const char *stored = run_info_get(info, "set");
+
+		if (stored) {
+			snprintf(set, sizeof(set), "%s", stored);
+			add_override(options, set);
+		}
+		status = load_matrix(&matrix, options, info->matrix, path);
+	}
+	if (status == COMMAND_OK) {
+		drop_finished(&matrix, reader);
+		if (matrix.count)
+			status = run_matrix(options, &matrix, info->matrix, path);
+		else {
+			printf("every cell of %s is done\n", options->folder);
+			status = conclude(options->folder, options->quiet);
+		}
+	}
+	matrix_free(&matrix);
+	reader_close(reader);
+	free(info);
+	return status;
+}
+
+static int run_new(struct run_options *options, const char *path)
+{
+	const struct embedded_file *builtin = embedded_find("default.ini");
+	char *text = options->matrix ? read_text(options->matrix) : strdup(builtin->data);
+	struct matrix matrix = {0};
+	int status;
+
+	if (!text)
+		return command_error("run", "the matrix %s cannot be read: %s", options->matrix, strerror(errno));
+	status = load_matrix(&matrix, options, text, options->matrix ? options->matrix : "default.ini");
+	if (status == COMMAND_OK && options->list) {
+		for (size_t i = 0; i < matrix.count; i++) {
+			char name[256];
+
+			cell_name(&matrix.cells[i], name, sizeof(name));
+			puts(name);
+		}
+	} else if (status == COMMAND_OK) {
+		int error = make_folders(options->folder);
+
+		if (!error && access(options->folder, W_OK))
+			error = -errno;
+		if (error)
+			status = command_error("run",
+			        "the results folder %s cannot be written: %s; choose another with -o", options->folder,
+			        strerror(-error));
+		else
+			status = run_matrix(options, &matrix, text, path);
+	}
+	matrix_free(&matrix);
+	free(text);
+	return status;
+}
+
+static int run_run(int argc, char **argv)
+{
+	struct run_options options = {0};
+	struct sigaction action = {.sa_handler = on_signal};
+	char folder[64], path[4200];
+	int status = parse_options(&options, argc, argv);
+
+	if (status)
+		return status;
+	if (!options.folder) {
+		default_folder(folder, sizeof(folder));
+		options.folder = folder;
+	}
+	snprintf(path, sizeof(path), "%s/run.tdo", options.folder);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return options.resume ? run_resume(&options, path) : run_new(&options, path);
+}
+
+const struct command command_run = {
+        .name = "run",
+        .summary = "Run a matrix of cells and record every exit.",
+        .synopsis = "[MATRIX] [-o DIR] [--set KEY=VALUE[,VALUE...]] | --resume DIR",
+        .help = "\n"
+                "MATRIX is an INI file; without one the built-in default matrix runs. Each section is the Cartesian "
+                "product of\n"
+                "its comma lists. Each cell runs in a process of its own; one that dies or hangs is marked failed with "
+                "the\n"
+                "reason and the run goes on. Exit status 0 only if no cell failed (cells this host cannot run are\n"
+                "\"not available\", not failed).\n"
+                "\n"
+                "  -o, --output DIR       run folder (default: results/runs/<date>-<time>)\n"
+                "  -s, --set KEY=VALUES   replace a key of every section; may be repeated\n"
+                "  -r, --resume DIR       go on with a run that ended early: cells that succeeded are kept\n"
+                "  -l, --list             print the cells and stop\n"
+                "  -q, --quiet            no progress and no table\n"
+                "\n"
+                "The keys and their values are listed in results/cell_keys.def and in the README.\n"
+                "\n"
+                "Examples:\n"
+                "  testudo run\n"
+                "  testudo run my.ini -o results/runs/first\n"
+                "  testudo run --set machine=soft --set workload=cpuid,pio\n"
+                "  testudo run --resume results/runs/first\n",
+        .run = run_run,
+};

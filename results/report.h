@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * What a run says to people: the table on a terminal, summary.csv, report.html.
+ */
+#ifndef TESTUDO_RESULTS_REPORT_H
+#define TESTUDO_RESULTS_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "results/reader.h"
+#include "results/summary.h"
+
+struct report_files {
+	const char *folder; /**< the run's: run.tdo is read there, summary.csv and report.html are written there */
+	FILE *out;          /**< the table; NULL = none */
+	bool colours;
+	bool all; /**< one line for each cell instead of one for each workload */
+};
+
+/** Read the run, write summary.csv and report.html, print the table. 0 or -errno with a sentence. */
+int report_run(const struct report_files *files, char *why, size_t why_bytes);
+
+/** The table by workload: level 1, and level 2 by vmcs mode; what is not available, and why. */
+void report_print(FILE *out, const struct summary *summary, bool colours);
+/** One line for each cell. */
+void report_print_all(FILE *out, const struct summary *summary);
+/** Where the time of a nested round trip goes, for cells of `workload` (NULL: the first with round trips). */
+void report_print_breakdown(FILE *out, const struct summary *summary, const char *workload);
+/** Torn tails, damage, drops, a run that did not finish: nothing is printed when all is well. */
+void report_print_health(FILE *out, const struct reader_overview *overview);
+
+#endif
