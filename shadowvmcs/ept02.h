@@ -133,6 +133,7 @@ struct ept02_tree {
 	void (*release)(void *ctx, uint64_t hpa);
 	uint64_t (*l1_to_host)(void *ctx, uint64_t l1_gpa);
 	void (*flush)(void *ctx, uint64_t eptp02);
+	uint64_t page_size_max; /**< the largest page to use: 4096, 2 MiB or 1 GiB; 0 = 1 GiB */
 };
 void ept02_tree_backend(struct ept02_tree *tree, struct ept02_backend *backend);
 

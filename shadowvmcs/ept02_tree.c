@@ -162,13 +162,19 @@ static bool host_is_large_page(const struct ept02_tree *tree, uint64_t l1_gpa, u
 	return true;
 }
 
+static uint64_t page_size_max(const struct ept02_tree *tree)
+{
+	return tree->page_size_max ? tree->page_size_max : ept12_reach(3);
+}
+
 static unsigned leaf_level_for(const struct ept02_tree *tree, uint64_t l2_gpa, uint64_t l1_gpa, uint64_t size)
 {
 	unsigned level = 3;
 
 	while (level > 1) {
 		const uint64_t reach = ept12_reach(level);
-		if (l2_gpa % reach == 0 && size >= reach && host_is_large_page(tree, l1_gpa, reach))
+		if (l2_gpa % reach == 0 && size >= reach && reach <= page_size_max(tree) &&
+		        host_is_large_page(tree, l1_gpa, reach))
 			break;
 		level--;
 	}
@@ -239,5 +245,5 @@ void ept02_tree_backend(struct ept02_tree *tree, struct ept02_backend *backend)
 	        .map = tree_map,
 	        .unmap = tree_unmap,
 	        .flush = tree_flush,
-	        .page_size_max = ept12_reach(3)};
+	        .page_size_max = page_size_max(tree)};
 }
