@@ -21,6 +21,8 @@
 #include "results/summary.h"
 
 #define OVERRIDES_MAX 32
+/* Keys of run_info pairs that hold --set options. */
+#define OVERRIDE_PREFIX "set."
 
 struct run_options {
 	const char *matrix; /* path; NULL = the built-in default */
@@ -185,6 +187,32 @@ static void drop_finished(struct matrix *matrix, struct reader *reader)
 	matrix->count = kept;
 }
 
+/* The built-in matrix names every machine; those this host cannot run at all are left out, and the run says so. */
+static void drop_unavailable(struct matrix *matrix, struct run_info *info)
+{
+	size_t kept = 0;
+
+	for (size_t m = 0; machines[m]; m++) {
+		struct refusal why;
+
+		if (machines[m]->probe(&why)) {
+			char key[RUN_KEY_BYTES];
+
+			snprintf(key, sizeof(key), "unavailable.%s", machines[m]->name);
+			run_info_set(info, key, "%s", why.text);
+			printf("%s is not available: %s\n", machines[m]->name, why.text);
+		}
+	}
+	for (size_t i = 0; i < matrix->count; i++) {
+		const struct machine_ops *machine = machine_find(matrix->cells[i].value[CELL_MACHINE]);
+		struct refusal why;
+
+		if (machine && !machine->probe(&why))
+			matrix->cells[kept++] = matrix->cells[i];
+	}
+	matrix->count = kept;
+}
+
 /* Run the cells. Returns how many were not CELL_OK, or -errno with *why when the run itself cannot go on. */
 static long run_cells(const struct matrix *matrix, struct recorder *recorder, bool quiet, const char **why)
 {
@@ -216,7 +244,7 @@ static long run_cells(const struct matrix *matrix, struct recorder *recorder, bo
 				break;
 			}
 		}
-		unsuccessful += result->status == CELL_FAILED;
+		unsuccessful += result->status != CELL_OK;
 		progress_cell_end(&progress, result);
 		status = recorder_end_cell(recorder, result);
 		if (status)
@@ -255,9 +283,15 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 		return command_error("run", "%s", recorder_error(&recorder));
 	}
 	host_describe(info);
+	if (!options->matrix && !options->resume)
+		drop_unavailable(matrix, info);
 	run_info_set_matrix(info, text);
-	for (size_t i = 0; i < options->override_count; i++)
-		run_info_set(info, "set", "%s=%s", options->overrides[i].key, options->overrides[i].value);
+	for (size_t i = 0; i < options->override_count; i++) {
+		char key[RUN_KEY_BYTES];
+
+		snprintf(key, sizeof(key), OVERRIDE_PREFIX "%s", options->overrides[i].key);
+		run_info_set(info, key, "%s", options->overrides[i].value);
+	}
 	status = recorder_begin_run(&recorder, info);
 	free(info);
 	if (status) {
@@ -282,6 +316,17 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 	return COMMAND_OK;
 }
 
+/* The --set options of the session that began the run. They point into info. */
+static void restore_overrides(struct run_options *options, const struct run_info *info)
+{
+	size_t prefix = strlen(OVERRIDE_PREFIX);
+
+	for (uint32_t i = 0; i < info->pair_count && options->override_count < OVERRIDES_MAX; i++)
+		if (!strncmp(info->pairs[i].key, OVERRIDE_PREFIX, prefix))
+			options->overrides[options->override_count++] =
+			        (struct matrix_override){info->pairs[i].key + prefix, info->pairs[i].value};
+}
+
 /* --resume: the stored matrix and what is left of it. */
 static int run_resume(struct run_options *options, const char *path)
 {
@@ -298,13 +343,7 @@ static int run_resume(struct run_options *options, const char *path)
 	} else if (reader_run_info(reader, 0, info) || !info->matrix[0]) {
 		command_error("run", "%s holds no matrix to resume", path);
 	} else {
-		static char set[RUN_VALUE_BYTES];
-		const char *stored = run_info_get(info, "set");
-
-		if (stored) {
-			snprintf(set, sizeof(set), "%s", stored);
-			add_override(options, set);
-		}
+		restore_overrides(options, info);
 		status = load_matrix(&matrix, options, info->matrix, path);
 	}
 	if (status == COMMAND_OK) {
@@ -385,8 +424,9 @@ const struct command command_run = {
                 "product of\n"
                 "its comma lists. Each cell runs in a process of its own; one that dies or hangs is marked failed with "
                 "the\n"
-                "reason and the run goes on. Exit status 0 only if no cell failed (cells this host cannot run are\n"
-                "\"not available\", not failed).\n"
+                "reason and the run goes on; one this host cannot run is \"not available\" with the reason. Exit "
+                "status 0\n"
+                "only if every cell succeeded. The built-in matrix leaves out machines this host does not have.\n"
                 "\n"
                 "  -o, --output DIR       run folder (default: results/runs/<date>-<time>)\n"
                 "  -s, --set KEY=VALUES   replace a key of every section; may be repeated\n"

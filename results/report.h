@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * What a run says to people: the table on a terminal, summary.csv, report.html.
+ * What a run says to people: the table on a terminal, summary.csv.
  */
 #ifndef TESTUDO_RESULTS_REPORT_H
 #define TESTUDO_RESULTS_REPORT_H
@@ -13,13 +13,13 @@
 #include "results/summary.h"
 
 struct report_files {
-	const char *folder; /**< the run's: run.tdo is read there, summary.csv and report.html are written there */
+	const char *folder; /**< the run's: run.tdo is read there, summary.csv is written there */
 	FILE *out;          /**< the table; NULL = none */
 	bool colours;
 	bool all; /**< one line for each cell instead of one for each workload */
 };
 
-/** Read the run, write summary.csv and report.html, print the table. 0 or -errno with a sentence. */
+/** Read the run, write summary.csv, print the table. 0 or -errno with a sentence. */
 int report_run(const struct report_files *files, char *why, size_t why_bytes);
 
 /** The table by workload: level 1, and level 2 by vmcs mode; what is not available, and why. */

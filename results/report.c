@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables of a run on a terminal. */
+#include "results/report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Columns of the table by workload: level 1, then level 2 by vmcs mode. */
+enum { COLUMN_LEVEL1, COLUMN_TRAP, COLUMN_SHADOW, COLUMN_DIRECT, COLUMN_COUNT };
+
+/* One line of it: rows that agree in all settings but level and vmcs. */
+struct line {
+	const struct summary_row *cell[COLUMN_COUNT];
+	const struct summary_row *any;
+	bool joined; /* a level-1 line with nested settings' defaults, shown in other lines too */
+};
+
+static const char *setting(const struct summary_row *row, enum cell_key key)
+{
+	return row->cell->cell.value[key];
+}
+
+static bool is_level1(const struct summary_row *row)
+{
+	return !strcmp(setting(row, CELL_LEVEL), "1");
+}
+
+static int column_of(const struct summary_row *row)
+{
+	if (is_level1(row))
+		return COLUMN_LEVEL1;
+	if (!strcmp(setting(row, CELL_VMCS), "trap"))
+		return COLUMN_TRAP;
+	return strcmp(setting(row, CELL_VMCS), "shadow") ? COLUMN_DIRECT : COLUMN_SHADOW;
+}
+
+/* Settings that put two level-2 rows on different lines. */
+static bool same_line(const struct summary_row *a, const struct summary_row *b)
+{
+	static const enum cell_key keys[] = {CELL_MACHINE, CELL_WORKLOAD, CELL_PROFILE, CELL_MMU, CELL_EPT12_PAGE,
+	        CELL_EPT02, CELL_MERGE, CELL_EXIT_LOG, CELL_STAMPS, CELL_RECORD};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (strcmp(setting(a, keys[i]), setting(b, keys[i])))
+			return false;
+	return true;
+}
+
+/* A level-1 row belongs beside every level-2 row of its machine and workload. */
+static bool is_control_of(const struct summary_row *level1, const struct summary_row *row)
+{
+	return !strcmp(setting(level1, CELL_MACHINE), setting(row, CELL_MACHINE)) &&
+	       !strcmp(setting(level1, CELL_WORKLOAD), setting(row, CELL_WORKLOAD)) &&
+	       !strcmp(setting(level1, CELL_RECORD), setting(row, CELL_RECORD));
+}
+
+static struct line *make_lines(const struct summary *summary, size_t *count)
+{
+	struct line *lines = calloc(summary->count + 1, sizeof(*lines));
+
+	*count = 0;
+	for (size_t i = 0; lines && i < summary->count; i++) {
+		const struct summary_row *row = &summary->rows[i];
+		struct line *line = NULL;
+
+		for (size_t j = 0; j < *count && !is_level1(row); j++)
+			if (!is_level1(lines[j].any) && same_line(lines[j].any, row) && !lines[j].cell[column_of(row)])
+				line = &lines[j];
+		if (!line) {
+			line = &lines[(*count)++];
+			line->any = row;
+		}
+		line->cell[column_of(row)] = row;
+	}
+	/* Show each level-1 result in the lines of its workload instead of alone. */
+	for (size_t i = 0; lines && i < *count; i++) {
+		if (!is_level1(lines[i].any))
+			continue;
+		for (size_t j = 0; j < *count; j++) {
+			if (is_level1(lines[j].any) || !is_control_of(lines[i].any, lines[j].any))
+				continue;
+			lines[j].cell[COLUMN_LEVEL1] = lines[i].any;
+			lines[i].joined = true;
+		}
+	}
+	return lines;
+}
+
+static void format_cost(double cost, char *text, size_t bytes)
+{
+	if (fabs(cost) < 99.95)
+		snprintf(text, bytes, "%.1f", cost);
+	else if (fabs(cost) < 1e6)
+		snprintf(text, bytes, "%.0f", cost);
+	else
+		snprintf(text, bytes, "%.3gM", cost / 1e6);
+}
+
+/* Half of the interval in per cent of the median. */
+static void format_spread(const struct stats *stats, char *text, size_t bytes)
+{
+	double half = stats->median > 0 ? 50 * (stats->ci_high - stats->ci_low) / stats->median : 0;
+
+	if (half <= 0)
+		snprintf(text, bytes, "exact");
+	else if (half > 999)
+		snprintf(text, bytes, "noise");
+	else
+		snprintf(text, bytes, "±%.*f%%", half < 10 ? 1 : 0, half);
+}
+
+/* printf's widths count bytes: pad by characters instead. */
+static void print_right(FILE *out, const char *text, int width)
+{
+	int shown = 0;
+
+	for (const char *at = text; *at; at++)
+		shown += (*at & 0xc0) != 0x80;
+	fprintf(out, "%*s%s", width > shown ? width - shown : 0, "", text);
+}
+
+static void print_cell(FILE *out, const struct summary_row *row)
+{
+	char cost[24] = "-", spread[24] = "", exits[24] = "";
+
+	if (row && row->cell->status != CELL_OK) {
+		snprintf(cost, sizeof(cost), "%s", row->cell->status == CELL_REFUSED ? "n/a" : "FAILED");
+	} else if (row && row->have_cost) {
+		format_cost(row->stats.op.median, cost, sizeof(cost));
+		format_spread(&row->stats.op, spread, sizeof(spread));
+	}
+	if (row && row->cell->status == CELL_OK && row->have_exits && row->stats.ops && !is_level1(row))
+		snprintf(exits, sizeof(exits), "%.4gx",
+		        summary_multiplication(row) >= 0 ? summary_multiplication(row) : 0.0);
+	print_right(out, cost, 10);
+	print_right(out, spread, 8);
+	if (!row || !is_level1(row))
+		print_right(out, exits, 6);
+}
+
+/* The workload, and the settings that make this line differ from others of the same workload. */
+static void line_label(const struct line *line, char *text, size_t bytes)
+{
+	static const enum cell_key keys[] = {CELL_PROFILE, CELL_MMU, CELL_EPT12_PAGE, CELL_EPT02, CELL_MERGE,
+	        CELL_EXIT_LOG, CELL_STAMPS, CELL_RECORD};
+	int used = snprintf(text, bytes, "%s", setting(line->any, CELL_WORKLOAD));
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && (size_t)used < bytes; i++)
+		if (strcmp(setting(line->any, keys[i]), cell_key_infos[keys[i]].default_value))
+			used += snprintf(text + used, bytes - (size_t)used, " %s%s%s",
+			        keys[i] == CELL_PROFILE ? "" : cell_key_infos[keys[i]].name,
+			        keys[i] == CELL_PROFILE ? "" : "=", setting(line->any, keys[i]));
+}
+
+static void print_machine(FILE *out, const struct line *lines, size_t count, const char *machine, bool colours)
+{
+	const char *bold = colours ? "\033[1m" : "", *plain = colours ? "\033[0m" : "";
+	const char *unit = "cycles";
+
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(setting(lines[i].any, CELL_MACHINE), machine) && lines[i].any->unit)
+			unit = lines[i].any->unit;
+	fprintf(out,
+	        "\n%smachine %s: %s per operation, median ± half of its 95%% interval; exits L0 handles per L2 "
+	        "exit%s\n",
+	        bold, machine, unit, plain);
+	fprintf(out, "%-22s%18s%24s%24s%24s\n", "workload", "level 1", "level 2 trap", "level 2 shadow",
+	        "level 2 direct");
+	for (size_t i = 0; i < count; i++) {
+		char label[64];
+
+		if (lines[i].joined || strcmp(setting(lines[i].any, CELL_MACHINE), machine))
+			continue;
+		line_label(&lines[i], label, sizeof(label));
+		fprintf(out, "%-22.40s", label);
+		for (int column = 0; column < COLUMN_COUNT; column++)
+			print_cell(out, lines[i].cell[column]);
+		fputc('\n', out);
+	}
+}
+
+/* Cells without a result, one line for each reason. */
+static void print_reasons(FILE *out, const struct summary *summary)
+{
+	for (size_t i = 0; i < summary->count; i++) {
+		const struct summary_row *row = &summary->rows[i];
+		size_t same = 0;
+		bool first = true;
+		char name[160];
+
+		if (row->cell->status == CELL_OK)
+			continue;
+		for (size_t j = 0; j < summary->count; j++) {
+			if (summary->rows[j].cell->status != row->cell->status ||
+			        strcmp(summary->rows[j].cell->reason, row->cell->reason))
+				continue;
+			first = first && j >= i;
+			same++;
+		}
+		if (!first)
+			continue;
+		cell_name(&row->cell->cell, name, sizeof(name));
+		fprintf(out, "%s: %s%s", row->cell->status == CELL_REFUSED ? "not available" : "failed", name,
+		        same > 1 ? "" : "");
+		if (same > 1)
+			fprintf(out, " and %zu more", same - 1);
+		fprintf(out, ": %s\n", row->cell->reason);
+	}
+}
+
+void report_print(FILE *out, const struct summary *summary, bool colours)
+{
+	size_t count;
+	struct line *lines = make_lines(summary, &count);
+
+	if (!lines)
+		return;
+	for (size_t i = 0; i < summary->count; i++) {
+		const char *machine = setting(&summary->rows[i], CELL_MACHINE);
+		bool seen = false;
+
+		for (size_t j = 0; j < i && !seen; j++)
+			seen = !strcmp(setting(&summary->rows[j], CELL_MACHINE), machine);
+		if (!seen)
+			print_machine(out, lines, count, machine, colours);
+	}
+	free(lines);
+	fputc('\n', out);
+	print_reasons(out, summary);
+}
+
+void report_print_all(FILE *out, const struct summary *summary)
+{
+	for (size_t i = 0; i < summary->count; i++) {
+		const struct summary_row *row = &summary->rows[i];
+		char name[160], cost[24], spread[24];
+
+		cell_name(&row->cell->cell, name, sizeof(name));
+		fprintf(out, "%-56s %-7s", name, cell_status_name(row->cell->status));
+		if (row->cell->status != CELL_OK || !row->have_cost) {
+			fprintf(out, " %s\n", row->reason);
+			continue;
+		}
+		format_cost(row->stats.op.median, cost, sizeof(cost));
+		format_spread(&row->stats.op, spread, sizeof(spread));
+		print_right(out, cost, 11);
+		fprintf(out, " %s ", row->unit);
+		print_right(out, spread, 7);
+		if (row->have_exits)
+			fprintf(out, "  exits/op: L2 %.4g, L1 %.4g, reflected %.4g", summary_per_op(row, row->l2_exits),
+			        summary_per_op(row, row->l1_exits), summary_per_op(row, row->reflected));
+		if (row->have_exits && summary_multiplication(row) >= 0)
+			fprintf(out, "; multiplication %.4g", summary_multiplication(row));
+		fputc('\n', out);
+	}
+}
+
+void report_print_breakdown(FILE *out, const struct summary *summary, const char *workload)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < summary->count; i++) {
+		const struct summary_row *row = &summary->rows[i];
+		double total = row->trip.mean[ROUNDTRIP_TOTAL];
+		char name[160];
+
+		if (row->cell->status != CELL_OK || !row->trip.trips || row->cell->virtual_time || total <= 0 ||
+		        (workload && strcmp(setting(row, CELL_WORKLOAD), workload)))
+			continue;
+		if (!any) {
+			fprintf(out,
+			        "Where a nested round trip goes (medians in cycles; share of the mean total)\n%-44s",
+			        "");
+			for (int part = 0; part < ROUNDTRIP_PARTS; part++)
+				fprintf(out, "%16s", roundtrip_part_name((enum roundtrip_part)part));
+			fputc('\n', out);
+		}
+		any = true;
+		cell_name(&row->cell->cell, name, sizeof(name));
+		fprintf(out, "%-44.44s", name);
+		for (int part = 0; part < ROUNDTRIP_PARTS; part++)
+			fprintf(out, "%9.0f (%3.0f%%)", row->trip.median[part], 100 * row->trip.mean[part] / total);
+		fputc('\n', out);
+	}
+}
+
+void report_print_health(FILE *out, const struct reader_overview *overview)
+{
+	if (!overview->finished)
+		fprintf(out, "incomplete: %s\n", overview->end_reason);
+	if (overview->torn_bytes)
+		fprintf(out, "torn: the last %llu bytes of run.tdo are a write that did not finish\n",
+		        (unsigned long long)overview->torn_bytes);
+	if (overview->damaged_frames)
+		fprintf(out, "damaged: %llu bytes in %llu places of run.tdo; %llu records are lost with them\n",
+		        (unsigned long long)overview->damaged_bytes, (unsigned long long)overview->damaged_frames,
+		        (unsigned long long)overview->missing);
+	if (overview->dropped)
+		fprintf(out, "dropped: %llu exits were not recorded because the recorder was too slow\n",
+		        (unsigned long long)overview->dropped);
+}
+
+static int write_csv(const char *folder, const struct summary *summary, char *why, size_t why_bytes)
+{
+	char path[4200], temporary[4240];
+	FILE *file;
+	int status;
+
+	snprintf(path, sizeof(path), "%s/summary.csv", folder);
+	snprintf(temporary, sizeof(temporary), "%s.new", path);
+	file = fopen(temporary, "we");
+	status = file ? summary_write_csv(summary, file) : -errno;
+	if (file && fclose(file) && !status)
+		status = -errno;
+	if (!status && rename(temporary, path))
+		status = -errno;
+	if (status) {
+		remove(temporary);
+		snprintf(why, why_bytes, "%.150s cannot be written: %s", path, strerror(-status));
+	}
+	return status;
+}
+
+int report_run(const struct report_files *files, char *why, size_t why_bytes)
+{
+	struct reader *reader;
+	struct summary summary = {0};
+	char path[4200];
+	int status;
+
+	snprintf(path, sizeof(path), "%s/run.tdo", files->folder);
+	status = reader_open(&reader, path, why, why_bytes);
+	if (status)
+		return status;
+	status = summary_compute(&summary, reader);
+	if (status)
+		snprintf(why, why_bytes, "%.150s cannot be summarised: %s", path, strerror(-status));
+	else
+		status = write_csv(files->folder, &summary, why, why_bytes);
+	if (files->out && summary.count) {
+		if (files->all)
+			report_print_all(files->out, &summary);
+		else
+			report_print(files->out, &summary, files->colours);
+		report_print_breakdown(files->out, &summary, "cpuid");
+	}
+	if (files->out)
+		report_print_health(files->out, reader_overview(reader));
+	summary_free(&summary);
+	reader_close(reader);
+	return status;
+}
