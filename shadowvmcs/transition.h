@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * What the files of the transition half (checks, merge, route, reflect, events) share. Private to the engine.
+ *
+ * The short macros read a `const struct vmcs *v` in scope: FIELD(GUEST_RIP), PIN(NMI_EXITING), PROC2(ENABLE_EPT). They
+ * stand in the text of failed checks, so they read as the SDM writes the rule.
+ */
+#ifndef TESTUDO_SHADOWVMCS_TRANSITION_H
+#define TESTUDO_SHADOWVMCS_TRANSITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "nested.h"
+#include "x86.h"
+
+#define FIELD(name) (v->field[VMCS_##name])
+#define PIN(name) ((FIELD(PIN_BASED_VM_EXECUTION_CONTROLS) & VMX_BIT(PIN_##name)) != 0)
+#define PROC(name) ((FIELD(PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS) & VMX_BIT(PROC_##name)) != 0)
+#define PROC2(name) ((transition_proc2(v) & VMX_BIT(PROC2_##name)) != 0)
+#define EXIT(name) ((FIELD(PRIMARY_VM_EXIT_CONTROLS) & VMX_BIT(EXIT_##name)) != 0)
+#define ENTRY(name) ((FIELD(VM_ENTRY_CONTROLS) & VMX_BIT(ENTRY_##name)) != 0)
+#define IMPLIES(condition, consequence) (!(condition) || (consequence))
+
+/** Secondary controls in force: all 0 unless "activate secondary controls" is 1 (SDM vol. 3, 25.6.2). */
+static inline uint32_t transition_proc2(const struct vmcs *v)
+{
+	return PROC(ACTIVATE_SECONDARY_CONTROLS) ? (uint32_t)FIELD(SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS) : 0;
+}
+
+/** PAE paging: the mode in which PDPTEs are state of the CPU (SDM vol. 3, 4.4). */
+static inline bool transition_pae_paging(uint64_t cr0, uint64_t cr4, bool ia32e)
+{
+	return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !ia32e;
+}
+
+/*
+ * Constant field masks. A list macro names fields: #define SOME(X, w) X(w, GUEST_RIP) | X(w, GUEST_RSP)
+ * and VMCS_MASK_OF(SOME) is the initializer of its mask.
+ */
+#define VMCS_MASK_BIT(w, name) (VMCS_##name / 64 == (w) ? 1ull << (VMCS_##name % 64) : 0)
+#define VMCS_MASK_OF(list)                                                                                             \
+	{                                                                                                              \
+		{                                                                                                      \
+			list(VMCS_MASK_BIT, 0), list(VMCS_MASK_BIT, 1), list(VMCS_MASK_BIT, 2), list(VMCS_MASK_BIT, 3) \
+		}                                                                                                      \
+	}
+
+static inline bool vmcs_mask_meets(const struct vmcs_mask *a, const struct vmcs_mask *b)
+{
+	uint64_t both = 0;
+
+	for (int w = 0; w < VMCS_MASK_WORDS; w++)
+		both |= a->word[w] & b->word[w];
+	return both != 0;
+}
+
+static inline bool vmcs_mask_empty(const struct vmcs_mask *mask)
+{
+	return vmcs_mask_meets(mask, mask) == false;
+}
+
+/** For each field of `mask` (an lvalue of struct vmcs_mask, not changed). */
+#define VMCS_FOR_EACH(field, mask)                                                                                     \
+	for (int field##_w = 0; field##_w < VMCS_MASK_WORDS; field##_w++)                                              \
+		for (uint64_t field##_bits = (mask).word[field##_w], field;                                            \
+		        field##_bits != 0 && (field = 64u * field##_w + __builtin_ctzll(field##_bits), true);          \
+		        field##_bits &= field##_bits - 1)
+
+/** A group of checks and the fields of vmcs12 it reads. */
+struct check_group {
+	struct vmcs_mask fields;
+	const char *(*check)(const struct nested *nested, const struct vmcs *v);
+};
+/** One VM-entry check: its text is what the ledger shows when it fails. */
+#define CHECK(condition)                                                                                               \
+	do {                                                                                                           \
+		if (!(condition))                                                                                      \
+			return #condition;                                                                             \
+	} while (0)
+
+/** The groups that read a field of `changed` (NULL: all of them), in order. */
+static inline const char *check_groups(const struct nested *nested, const struct vmcs *v,
+        const struct check_group *groups, unsigned count, const struct vmcs_mask *changed)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (changed && !vmcs_mask_meets(&groups[i].fields, changed))
+			continue;
+		const char *failed = groups[i].check(nested, v);
+		if (failed)
+			return failed;
+	}
+	return 0;
+}
+
+/* SDM vol. 3, 25.4.1 and the MSRs' own sections: bits that may be 1. */
+#define EFER_VALID_BITS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+#define DEBUGCTL_VALID_BITS 0xffc3ull
+/** Eight general and three fixed counters. */
+#define PERF_GLOBAL_CTRL_VALID_BITS 0x7000000ffull
+
+/* checks_segments.c */
+const char *checks_segments(const struct nested *nested, const struct vmcs *vmcs12);
+
+/* merge.c */
+
+/** vmcs02's processor-based controls again, after nested->pending_kind changed. */
+void merge_update_windows(struct nested *nested);
+
+/** Four PDPTEs from the table CR3 points to in L1's memory. False: the table is no RAM. */
+bool transition_read_pdptes(const struct nested *nested, uint64_t cr3, uint64_t pdptes[4]);
+
+/** SDM vol. 3, 4.4.1: not present, or no reserved bit set. */
+bool transition_pdpte_valid(const struct nested *nested, uint64_t pdpte);
+
+/* events.c */
+
+/** Does vmcs12 intercept this exception (SDM vol. 3, 25.6.3)? */
+bool transition_wants_exception(const struct vmcs *vmcs12, uint32_t vector, uint32_t error_code);
+
+#endif
