@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# Distribution of the time one operation of one cell took, from exit to exit. Run in this folder: gnuplot distribution.gp
+load "settings.gp"
+load "style.gp"
+set key bottom right
+do for [machine in machines] {
+	data = "distribution-".machine.".dat"
+	if (exists(data) && lines_of(data) > 1) {
+		set terminal svg size 900,480 font font background "white"
+		set output "distribution-".machine.".svg"
+		unit = value("unit_".machine)
+		stats data using 1 name "ticks" nooutput
+		set title "Time per operation: ".value("distribution_cell_".machine)
+		set xlabel unit." from one L2 exit to the next"
+		set ylabel "share of operations at or below"
+		set yrange [0:1.02]
+		set grid xtics ytics lc rgb "#dddddd" lt 1
+		if (ticks_max > 1.001 * ticks_min) { set logscale x; set xrange [ticks_min * 0.9 : ticks_max * 1.1] } \
+		else { unset logscale x; set xrange [ticks_min - 1 : ticks_max + 1] }
+		set arrow 1 from ticks_median, graph 0 to ticks_median, graph 1 nohead dt 2 lc rgb colour[2]
+		set label 1 sprintf(" median %.0f", ticks_median) at ticks_median, 0.05 textcolor rgb colour[2]
+		plot data using 1:2 with steps lw 2 lc rgb colour[1] notitle
+		unset arrow 1
+		unset label 1
+		unset output
+	}
+}
