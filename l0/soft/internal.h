@@ -6,6 +6,7 @@
 #define TESTUDO_L0_SOFT_INTERNAL_H
 
 #include "cpu.h"
+#include "l0/machine.h"
 #include "shadowvmcs/ept12.h"
 #include "shadowvmcs/exit_reasons.h"
 #include "shadowvmcs/nested.h"
