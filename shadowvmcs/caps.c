@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "caps.h"
 
+#include "x86.h"
+
 /* Controls the engine has code for: checks.c refuses wrong settings, merge.c carries them into vmcs02, route.c knows
  * their exits. What is missing here is never offered to L1, even where a machine honours it. */
 static const uint32_t engine_virtualizes[VMX_WORD_COUNT] = {
@@ -70,10 +72,9 @@ static const struct {
 #define MISC_VMWRITE_ANY (1ull << 29)
 #define MISC_ZERO_LENGTH_INJECTION (1ull << 30)
 
-/* SDM vol. 3, A.7 and A.8: PE, NE and PG; VMXE. */
-#define CR0_FIXED0 0x80000021ull
+/* SDM vol. 3, A.7. */
+#define CR0_FIXED0 (CR0_PE | CR0_NE | CR0_PG)
 #define CR0_FIXED1 0xffffffffull
-#define CR4_VMXE (1ull << 13)
 
 static uint64_t *msr_of(struct vmx_caps *caps, uint32_t msr)
 {

@@ -109,16 +109,21 @@ void nested_snapshot_vmcs12(struct nested *nested)
 	if (nested->last_vmcs12 != vmcs12)
 		nested->merge_all = true;
 	if (nested->merge_all || nested->config.copy_everything) {
+		nested_fetch(nested);
 		for (unsigned field = 0; field < VMCS_FIELD_COUNT; field++) {
 			take_field(nested, field);
 			vmcs_mask_set(taken, (enum vmcs_field)field);
 		}
 		memset(&vmcs12->dirty, 0, sizeof(vmcs12->dirty));
+		memset(&nested->checked12.stale, 0, sizeof(nested->checked12.stale));
 		return;
 	}
 	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
 		uint64_t bits = *(volatile uint64_t *)&vmcs12->dirty.word[word];
 
+		/* A field L1 wrote is no longer the machine's, whatever the stale mask in L1's memory says. */
+		nested->checked12.stale.word[word] =
+		        vmcs12->stale.word[word] & nested->config.machine.on_demand.word[word] & ~bits;
 		if (bits == 0)
 			continue;
 		vmcs12->dirty.word[word] = 0;

@@ -180,6 +180,27 @@ enum vmx_outcome_kind {
 	VMX_ENTERED,      /**< VMLAUNCH/VMRESUME: in_l2 is set; L1's RIP is not advanced */
 	VMX_ENTRY_FAILED, /**< VM-entry failure after the checks on controls: exit 33/34 is in vmcs12 and L1 is at its
 	                     host state */
+	VMX_REFUSED, /**< all checks held, but vmcs02 or EPT02 cannot be made: `error` is the errno of merge_vmcs02. Not
+	                architectural: L0 stops the guest and says so */
+};
+
+/** VM-instruction error numbers (SDM vol. 3, 31.4) that can occur without SMM and dual-monitor treatment. */
+enum vmx_error {
+	VMX_ERROR_VMCALL_IN_ROOT = 1,
+	VMX_ERROR_VMCLEAR_ADDRESS = 2,
+	VMX_ERROR_VMCLEAR_VMXON_POINTER = 3,
+	VMX_ERROR_VMLAUNCH_NOT_CLEAR = 4,
+	VMX_ERROR_VMRESUME_NOT_LAUNCHED = 5,
+	VMX_ERROR_ENTRY_CONTROLS = 7,
+	VMX_ERROR_ENTRY_HOST_STATE = 8,
+	VMX_ERROR_VMPTRLD_ADDRESS = 9,
+	VMX_ERROR_VMPTRLD_VMXON_POINTER = 10,
+	VMX_ERROR_VMPTRLD_REVISION = 11,
+	VMX_ERROR_UNSUPPORTED_COMPONENT = 12,
+	VMX_ERROR_READ_ONLY_COMPONENT = 13,
+	VMX_ERROR_VMXON_IN_ROOT = 15,
+	VMX_ERROR_MOV_SS_BLOCKING = 26,
+	VMX_ERROR_INVALIDATION_OPERAND = 28,
 };
 
 struct vmx_outcome {
@@ -207,7 +228,10 @@ bool nested_vmx_decode(struct nested *nested, enum exit_reason reason, const str
 void nested_vmx_complete(struct nested *nested, enum exit_reason reason, struct guest_regs *regs,
         const struct vmx_operands *operands, struct vmx_outcome *outcome);
 
-/** Walk L1's own 4-level page tables (vmcs01's CR3) for a supervisor access. False: #PF with *error. */
+/**
+ * Walk L1's own page tables (vmcs01's CR3; 4-level, PAE, 32-bit, or none with CR0.PG clear) for a supervisor access,
+ * setting accessed and dirty flags. False: #PF with *error.
+ */
 bool nested_l1_translate(struct nested *nested, uint64_t linear, bool write, uint64_t *gpa, uint32_t *error);
 
 /* ---- VM entry: checks.c, merge.c ---- */
@@ -251,7 +275,7 @@ uint16_t nested_vpid02(const struct nested *nested, uint16_t vpid12);
  * others go to ops.read_msr and ops.write_msr. 0, or the number (from 1) of the entry that cannot be processed.
  */
 uint32_t nested_msr_load(struct nested *nested, struct vmcs *vmcs, uint64_t address, uint32_t count);
-uint32_t nested_msr_store(struct nested *nested, const struct vmcs *vmcs, uint64_t address, uint32_t count);
+uint32_t nested_msr_store(struct nested *nested, struct vmcs *vmcs, uint64_t address, uint32_t count);
 
 /* ---- VM exit: route.c, reflect.c ---- */
 
