@@ -10,7 +10,7 @@
 
 #define VALUES_MAX 64
 #define EXCLUDES_MAX 64
-#define CELLS_MAX 100000
+#define CELLS_MAX 4096
 #define SECTION_BYTES 64
 /* inih cuts longer lines silently (INI_MAX_LINE of Debian's build). */
 #define LINE_BYTES_MAX 198
