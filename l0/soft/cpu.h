@@ -180,11 +180,12 @@ struct soft_cpu {
 	uint64_t insn_rip;
 	const struct soft_insn *insn;     /**< decode.h; its length, operands and prefixes */
 	const struct soft_insn *insn_end; /**< end of the run being executed; NULL: leave it after this instruction */
+	bool shadow_set;      /**< this instruction began an STI or MOV SS shadow: it outlives the instruction */
+	bool resume_flag_set; /**< this instruction (IRET) loaded RF: likewise */
+	bool event_delivered; /**< this instruction went through the IDT (INT n): no single-step trap after it */
 
 	/* ---- between instructions (event.c) ---- */
-	bool blocking_fresh;          /**< STI or MOV SS blocking was set by the instruction that just ended */
-	bool trap_armed;              /**< RFLAGS.TF was 1 when the instruction being executed began */
-	bool resume_flag_used;        /**< the instruction breakpoint at RIP was taken or passed: not again */
+	bool mtf_armed;               /**< an instruction or injected event has completed since VM entry */
 	bool nmi_unblocked;           /**< by the IRET being executed: bit 12 of exit information */
 	uint8_t debug_hits;           /**< data breakpoints met by the instruction being executed: bits for DR6 */
 	uint64_t ple_first, ple_last; /**< PAUSE-loop exiting: time of the first and the last PAUSE of the loop */
@@ -316,22 +317,6 @@ bool soft_write_msr(struct soft_cpu *cpu, uint32_t msr, uint64_t value);
 uint64_t soft_read_tsc(const struct soft_cpu *cpu);
 
 /* ---- event.c, called by instructions ---- */
-#define SOFT_BLOCKING_STI 1u
-#define SOFT_BLOCKING_MOV_SS 2u
-#define SOFT_BLOCKING_NMI 8u
-/** The run loop calls soft_check_events before the next instruction. Whoever changes RFLAGS.TF or IF, DR7,
- * interruptibility or activity calls this. */
-static inline void soft_attend(struct soft_cpu *cpu)
-{
-	cpu->stop_at = 0;
-}
-/** At the end of STI (when IF was 0) and of MOV SS / POP SS: interrupts wait for one instruction more. */
-static inline void soft_block_interrupts(struct soft_cpu *cpu, uint32_t blocking)
-{
-	cpu->interruptibility |= blocking;
-	cpu->blocking_fresh = true;
-	soft_attend(cpu);
-}
 /** At the start of IRET: NMI blocking ends, even when the IRET then faults (SDM vol. 3, 28.3). */
 void soft_unblock_nmi(struct soft_cpu *cpu);
 

@@ -68,7 +68,7 @@ static void watch(struct soft_cpu *cpu, uint64_t linear, unsigned size, bool wri
 			continue;
 		if (linear < first + bytes && first < linear + size) {
 			cpu->debug_hits |= (uint8_t)(1u << n);
-			soft_attend(cpu);
+			soft_attention(cpu);
 		}
 	}
 }
