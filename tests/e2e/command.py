@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The command as a user types it: results, refusals, resuming, killed cells.
+
+Usage: command.py TESTUDO [TEST ...]
+"""
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+TESTUDO = os.path.abspath(sys.argv[1])
+
+
+class Skip(Exception):
+    pass
+
+
+def run(*arguments, env=None, cwd=None, timeout=120, **options):
+    environment = dict(os.environ, **(env or {}))
+    return subprocess.run([TESTUDO, *arguments], capture_output=True, text=True, env=environment, cwd=cwd,
+                          timeout=timeout, stdin=subprocess.DEVNULL, **options)
+
+
+def usable_machine():
+    for machine in ("soft", "kvm"):
+        if f"yes  {machine}" in run("doctor").stdout:
+            return machine
+    raise Skip("no machine can run here")
+
+
+def expect(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+def expect_refusal(result, *words, status=1):
+    expect(result.returncode == status, f"status {result.returncode}, wanted {status}: {result.stderr}")
+    message = result.stderr
+    for word in words:
+        expect(word in message, f'"{word}" is not in: {message}')
+    lines = [line for line in message.splitlines() if line and not line.startswith("See: ")]
+    expect(len(lines) == 1, f"more than one sentence: {message}")
+    expect("Sanitizer" not in message, message)
+
+
+def small_run(folder, *more, env=None, **options):
+    machine = usable_machine()
+    return run("run", "-o", folder, "--set", f"machine={machine}", "--set", "workload=cpuid", "--set", "samples=3",
+               "--set", "profile=kvm", "--set", "vmcs=shadow", "--set", "ops=20", *more, env=env, **options)
+
+
+def test_help(folder):
+    overview = run("help")
+    expect(overview.returncode == 0, overview.stderr)
+    for name in ("doctor", "run", "report", "plot", "export", "boot"):
+        expect(name in overview.stdout, name)
+        text = run("help", name)
+        expect(text.returncode == 0 and "Examples:" in text.stdout, f"help {name}: {text.stdout}")
+        expect(run(name, "--help").stdout == text.stdout, f"{name} --help differs from help {name}")
+    expect_refusal(run("help", "fly"), "fly", status=2)
+    expect(run().returncode == 2, "no command is a usage error")
+    expect(run("fly").returncode == 2, "an unknown command is a usage error")
+
+
+def test_usage_errors(folder):
+    expect_refusal(run("run", "--set", "vmcs"), "key=value", status=2)
+    expect_refusal(run("run", "--colour"), "--colour", status=2)
+    expect_refusal(run("report"), "run folder", status=2)
+    expect_refusal(run("plot"), "run folder", status=2)
+    expect_refusal(run("export", "--format", "xml", folder), "xml", status=2)
+    expect_refusal(run("boot"), "image", status=2)
+    expect_refusal(run("boot", "--machine", "hp41", "x"), "hp41", status=2)
+    expect_refusal(run("boot", "--memory", "lots", "x"), "lots", status=2)
+
+
+def test_run_report_export(folder):
+    target = os.path.join(folder, "r")
+    result = small_run(target)
+    expect(result.returncode == 0, result.stdout + result.stderr)
+    with open(os.path.join(target, "summary.csv"), encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    wanted = ("machine,level,workload,vmcs,profile,ept12_page,ept02,status,reason,ops,cycles_per_op,ci_low,ci_high,"
+              "control_cycles,l2_exits_per_op,l1_exits_per_op,reflected_per_op,multiplication").split(",")
+    expect(list(rows[0])[:len(wanted)] == wanted or set(wanted) <= set(rows[0]), f"columns: {list(rows[0])}")
+    nested = [row for row in rows if row["level"] == "2"]
+    expect(len(nested) == 1 and float(nested[0]["multiplication"]) == 2, f"multiplication: {nested}")
+    before = open(os.path.join(target, "summary.csv"), encoding="utf-8").read()
+    os.remove(os.path.join(target, "summary.csv"))
+    report = run("report", target)
+    expect(report.returncode == 0 and "cpuid" in report.stdout, report.stdout + report.stderr)
+    expect(open(os.path.join(target, "summary.csv"), encoding="utf-8").read() == before, "report changes summary.csv")
+    exported = run("export", target)
+    expect(exported.stdout == before, "export --format csv is not summary.csv")
+    data = json.loads(run("export", "--format", "json", target).stdout)
+    expect(data["finished"] and len(data["cells"]) == len(rows), "json")
+    exits = [e for cell in data["cells"] for e in cell["exits"] if e["level"] == 2 and e["phase"] == "measured"]
+    expect(any(e["reason"] == "CPUID" and e["handler"] == "L1" for e in exits), str(exits))
+    expect_refusal(small_run(target), "run.tdo")
+
+
+def test_plot(folder):
+    target = os.path.join(folder, "r")
+    expect(small_run(target).returncode == 0, "run")
+    without = run("plot", target, env={"TESTUDO_GNUPLOT": "/nonexistent/gnuplot"})
+    expect_refusal(without, "gnuplot", "apt-get install")
+    plots = os.path.join(target, "plots")
+    expect(os.path.exists(os.path.join(plots, "cost.gp")), "scripts are written without gnuplot too")
+    result = run("plot", target)
+    if "not installed" in result.stderr:
+        raise Skip("gnuplot is not installed")
+    expect(result.returncode == 0, result.stderr)
+    pictures = [name for name in os.listdir(plots) if name.endswith(".svg")]
+    for kind in ("cost", "multiplication", "breakdown", "distribution"):
+        expect(any(name.startswith(kind) for name in pictures), f"no {kind} in {pictures}")
+    for name in pictures:
+        expect(os.path.getsize(os.path.join(plots, name)) > 2000, f"{name} is empty")
+    with open(os.path.join(plots, "cost.gp"), "a", encoding="utf-8") as file:
+        file.write("# mine\n")
+    expect(run("plot", target).returncode == 0, "plot again")
+    expect("# mine" in open(os.path.join(plots, "cost.gp"), encoding="utf-8").read(), "an edited script is kept")
+    expect(run("plot", "--reset", target).returncode == 0, "plot --reset")
+    expect("# mine" not in open(os.path.join(plots, "cost.gp"), encoding="utf-8").read(), "--reset replaces it")
+
+
+def test_bad_matrix(folder):
+    path = os.path.join(folder, "m.ini")
+    for text, words in (("[a]\ncolour = red\n", ("m.ini:2:", "colour")), ("[a]\nvmcs = red\n", ("m.ini:2:", "red")),
+                        ("[a]\n\nsamples = -1\n", ("m.ini:3:", "-1")), ("", ("no cell",))):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        expect_refusal(run("run", path, "-o", os.path.join(folder, "never")), *words)
+    expect(not os.path.exists(os.path.join(folder, "never")), "a refused matrix leaves no folder")
+    expect_refusal(run("run", os.path.join(folder, "none.ini")), "none.ini", "No such file")
+
+
+def test_unwritable_folder(folder):
+    path = os.path.join(folder, "file")
+    open(path, "w", encoding="utf-8").close()
+    expect_refusal(small_run(os.path.join(path, "sub")), "cannot be written", "-o")
+    expect_refusal(small_run("/proc/testudo"), "cannot be written", "-o")
+
+
+def test_not_a_run(folder):
+    expect_refusal(run("report", folder), "run.tdo")
+    with open(os.path.join(folder, "run.tdo"), "wb") as file:
+        file.write(b"not a run at all")
+    expect_refusal(run("report", folder), "run.tdo")
+    expect_refusal(run("export", folder), "run.tdo")
+    expect_refusal(run("plot", folder), "run.tdo")
+    expect_refusal(run("run", "--resume", folder), "run.tdo")
+
+
+def test_no_kvm(folder):
+    if "without it" in next((l for l in run("doctor").stdout.splitlines() if " kvm " in l and "no " in l), ""):
+        raise Skip("built without the kvm machine")
+    env = {"TESTUDO_KVM_DEVICE": "/nonexistent/kvm"}
+    doctor = run("doctor", env=env)
+    line = next(line for line in doctor.stdout.splitlines() if " kvm " in line and "/nonexistent/kvm" in line)
+    expect("no " in line, line)
+    result = run("run", "-o", os.path.join(folder, "r"), "--set", "machine=kvm", "--set", "workload=cpuid", env=env)
+    expect(result.returncode == 1 and "not available" in result.stdout, result.stdout + result.stderr)
+    builtin = run("run", "--list")
+    expect("kvm" in builtin.stdout, "the default matrix has kvm cells")
+
+
+def test_resume_after_kill(folder):
+    machine = usable_machine()
+    target = os.path.join(folder, "r")
+    process = subprocess.Popen([TESTUDO, "run", "-o", target, "--set", f"machine={machine}", "--set", "samples=3",
+                                "--set", "ops=20"], stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+    done = 0
+    for line in process.stdout:
+        done += " ok " in line
+        if done == 3:
+            process.kill()
+            break
+    process.wait()
+    process.stdout.close()
+    deadline = time.monotonic() + 30
+    while run("report", target).returncode and time.monotonic() < deadline:
+        time.sleep(0.2)
+    report = run("report", target)
+    expect(report.returncode == 0 and "incomplete" in report.stdout, report.stdout + report.stderr)
+    again = run("run", "--resume", target, timeout=600)
+    expect(again.returncode == 0, again.stdout + again.stderr)
+    expect("[1/" in again.stdout, again.stdout)
+    total = len(run("run", "--list", "--set", f"machine={machine}").stdout.splitlines())
+    with open(os.path.join(target, "summary.csv"), encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    expect(len(rows) == total, f"{len(rows)} rows, {total} cells")
+    expect(all(row["status"] == "ok" for row in rows), str([row for row in rows if row["status"] != "ok"]))
+    third = run("run", "--resume", target)
+    expect(third.returncode == 0 and "every cell" in third.stdout, third.stdout + third.stderr)
+
+
+def test_interrupt(folder):
+    machine = usable_machine()
+    target = os.path.join(folder, "r")
+    process = subprocess.Popen([TESTUDO, "run", "-o", target, "--set", f"machine={machine}"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+    while " ok " not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    expect(process.returncode == 1 and "--resume" in errors, errors)
+    expect(run("report", target).returncode == 0, "what was measured is readable")
+
+
+def test_io_uring_refused(folder):
+    result = small_run(os.path.join(folder, "r"), env={"TESTUDO_NO_IO_URING": "1"})
+    expect(result.returncode == 0 and "pwrite" in result.stdout, result.stdout + result.stderr)
+
+
+def test_repeatable_on_soft(folder):
+    if "yes  soft" not in run("doctor").stdout:
+        raise Skip("the soft machine is not built")
+    tables = []
+    for name in ("a", "b"):
+        result = run("run", "-o", os.path.join(folder, name), "--set", "machine=soft", "--set", "workload=cpuid,touch-4k,hlt",
+                     "--set", "samples=3")
+        expect(result.returncode == 0, result.stdout + result.stderr)
+        tables.append(open(os.path.join(folder, name, "summary.csv"), encoding="utf-8").read())
+    first, second = ([{k: v for k, v in row.items() if "ns" not in k and "wall" not in k}
+                      for row in csv.DictReader(table.splitlines())] for table in tables)
+    expect(first == second, "two runs on soft differ")
+
+
+def main():
+    tests = {name[5:]: function for name, function in globals().items() if name.startswith("test_")}
+    failed = skipped = 0
+    names = sys.argv[2:] or list(tests)
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="testudo-e2e-") as folder:
+            try:
+                tests[name](folder)
+                print(f"ok: {name}")
+            except Skip as reason:
+                skipped += 1
+                print(f"skipped: {name}: {reason}")
+            except Exception:
+                failed += 1
+                print(f"FAILED: {name}")
+                traceback.print_exc(file=sys.stdout)
+        sys.stdout.flush()
+    if failed:
+        return 1
+    return 77 if skipped == len(names) else 0
+
+
+sys.exit(main())
