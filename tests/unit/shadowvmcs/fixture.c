@@ -67,17 +67,34 @@ static int backend_root_create(void *ctx, uint64_t *eptp02)
 	return 0;
 }
 
-static void forget_mappings(struct fixture *f, uint64_t eptp02, uint64_t begin, uint64_t end)
+/* Remove [begin, end); what a mapping has outside stays. Returns whether anything was there. */
+static bool forget_mappings(struct fixture *f, uint64_t eptp02, uint64_t begin, uint64_t end)
 {
-	unsigned kept = 0;
+	static struct fixture_mapping before[FIXTURE_MAPPINGS];
+	const unsigned count = f->mapping_count;
+	bool any = false;
 
-	for (unsigned i = 0; i < f->mapping_count; i++) {
-		const struct fixture_mapping *m = &f->mappings[i];
-		if (m->eptp02 == eptp02 && m->l2_gpa < end && m->l2_gpa + m->size > begin)
-			continue;
-		f->mappings[kept++] = *m;
+	memcpy(before, f->mappings, count * sizeof(before[0]));
+	f->mapping_count = 0;
+	for (unsigned i = 0; i < count; i++) {
+		const struct fixture_mapping m = before[i];
+		const uint64_t m_end = m.l2_gpa + m.size;
+		const bool met = m.eptp02 == eptp02 && m.l2_gpa < end && m_end > begin;
+
+		any |= met;
+		if (!met || m.l2_gpa < begin) {
+			f->mappings[f->mapping_count] = m;
+			if (met)
+				f->mappings[f->mapping_count].size = begin - m.l2_gpa;
+			f->mapping_count++;
+		}
+		if (met && m_end > end) {
+			ck_assert_uint_lt(f->mapping_count, FIXTURE_MAPPINGS);
+			f->mappings[f->mapping_count++] = (struct fixture_mapping){
+			        eptp02, end, m.l1_gpa + (end - m.l2_gpa), m_end - end, m.access};
+		}
 	}
-	f->mapping_count = kept;
+	return any;
 }
 
 static void backend_root_destroy(void *ctx, uint64_t eptp02)
@@ -110,8 +127,7 @@ static int backend_unmap(void *ctx, uint64_t eptp02, uint64_t l2_gpa, uint64_t s
 	struct fixture *f = ctx;
 
 	f->unmaps++;
-	forget_mappings(f, eptp02, l2_gpa, l2_gpa + size);
-	return 0;
+	return forget_mappings(f, eptp02, l2_gpa, l2_gpa + size);
 }
 
 static void backend_flush(void *ctx, uint64_t eptp02)
