@@ -155,6 +155,8 @@ struct soft_cpu {
 	bool preemption_timer_on;
 	uint64_t preemption_deadline;                /**< in retired instructions */
 	uint32_t idt_vectoring, idt_vectoring_error; /**< of the event being delivered; 0 = none */
+	uint8_t idt_vectoring_length;                /**< its instruction length (software events) */
+	uint32_t inject; /**< VM-entry interruption information not delivered yet; 0 = none */
 
 	/* ---- the pending exception or exit ---- */
 	struct {
@@ -165,6 +167,8 @@ struct soft_cpu {
 		uint64_t cr2;               /**< #PF */
 		uint64_t debug_bits;        /**< #DB: bits for DR6 */
 		uint8_t instruction_length; /**< software interrupts and exceptions */
+		bool injected;              /**< by VM entry: CR2 and DR6 are the VMM's business */
+		bool debug_fault;           /**< #DB that is a fault: code breakpoint, general detect */
 	} event;
 	jmp_buf unwind;
 
@@ -186,6 +190,8 @@ struct soft_cpu {
 
 	/* ---- between instructions (event.c) ---- */
 	bool mtf_armed;               /**< an instruction or injected event has completed since VM entry */
+	bool mtf_pending;             /**< VM entry injected a pending MTF exit */
+	bool tpr_check;               /**< the virtual TPR may have fallen below its threshold */
 	bool nmi_unblocked;           /**< by the IRET being executed: bit 12 of exit information */
 	uint8_t debug_hits;           /**< data breakpoints met by the instruction being executed: bits for DR6 */
 	uint64_t ple_first, ple_last; /**< PAUSE-loop exiting: time of the first and the last PAUSE of the loop */
@@ -227,6 +233,8 @@ void soft_flags_set(struct soft_cpu *cpu, uint64_t rflags);
 /** Raise a fault at the current instruction: unwinds. */
 _Noreturn void soft_fault(struct soft_cpu *cpu, uint8_t vector, bool has_error, uint32_t error);
 _Noreturn void soft_page_fault(struct soft_cpu *cpu, uint64_t linear, uint32_t error);
+/** #DB as a fault: general detect (bits = 1 << 13 of DR6). Unwinds. */
+_Noreturn void soft_debug_fault(struct soft_cpu *cpu, uint64_t bits);
 /** Deliver cpu->event through the IDT or take the exit the VMCS asks for. Called by the run loop after
  * SOFT_UNWIND_EVENT. 0 or 1 = exit. */
 int soft_deliver_event(struct soft_cpu *cpu);

@@ -244,6 +244,13 @@ void soft_write_system(struct soft_cpu *cpu, uint64_t linear, unsigned size, uin
 	write_as(cpu, &kind, linear, &value, size);
 }
 
+void soft_write_as(struct soft_cpu *cpu, uint64_t linear, const void *buffer, unsigned size, bool user)
+{
+	const struct soft_access_kind kind = {.access = SOFT_WRITE, .user = user};
+
+	write_as(cpu, &kind, linear, buffer, size);
+}
+
 void soft_probe_write(struct soft_cpu *cpu, uint64_t linear, unsigned size)
 {
 	const struct soft_access_kind kind = explicit_access(cpu, SOFT_WRITE);

@@ -44,6 +44,9 @@ struct soft_gpa_access {
  */
 uint8_t *soft_ept_translate(struct soft_cpu *cpu, uint64_t gpa, const struct soft_gpa_access *access, unsigned *rights);
 
+/** Write at the privilege level an event is delivered to. */
+void soft_write_as(struct soft_cpu *cpu, uint64_t linear, const void *buffer, unsigned size, bool user);
+
 /** soft_translate for any kind of access, past the TLB. */
 uint8_t *soft_translate_as(struct soft_cpu *cpu, const struct soft_access_kind *kind, uint64_t linear);
 
