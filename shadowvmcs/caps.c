@@ -8,27 +8,13 @@
 static const uint32_t engine_virtualizes[VMX_WORD_COUNT] = {
         [VMX_WORD_PIN] = VMX_BIT(PIN_EXTERNAL_INTERRUPT_EXITING) | VMX_BIT(PIN_NMI_EXITING) |
                          VMX_BIT(PIN_VIRTUAL_NMIS) | VMX_BIT(PIN_PREEMPTION_TIMER),
-        [VMX_WORD_PROC] =
-                VMX_BIT(PROC_INTERRUPT_WINDOW_EXITING) | VMX_BIT(PROC_TSC_OFFSETTING) | VMX_BIT(PROC_HLT_EXITING) |
-                VMX_BIT(PROC_INVLPG_EXITING) | VMX_BIT(PROC_MWAIT_EXITING) | VMX_BIT(PROC_RDPMC_EXITING) |
-                VMX_BIT(PROC_RDTSC_EXITING) | VMX_BIT(PROC_CR3_LOAD_EXITING) | VMX_BIT(PROC_CR3_STORE_EXITING) |
-                VMX_BIT(PROC_CR8_LOAD_EXITING) | VMX_BIT(PROC_CR8_STORE_EXITING) | VMX_BIT(PROC_NMI_WINDOW_EXITING) |
-                VMX_BIT(PROC_MOV_DR_EXITING) | VMX_BIT(PROC_UNCONDITIONAL_IO_EXITING) | VMX_BIT(PROC_USE_IO_BITMAPS) |
-                VMX_BIT(PROC_MONITOR_TRAP_FLAG) | VMX_BIT(PROC_USE_MSR_BITMAPS) | VMX_BIT(PROC_MONITOR_EXITING) |
-                VMX_BIT(PROC_PAUSE_EXITING) | VMX_BIT(PROC_ACTIVATE_SECONDARY_CONTROLS),
-        [VMX_WORD_PROC2] =
-                VMX_BIT(PROC2_ENABLE_EPT) | VMX_BIT(PROC2_DESCRIPTOR_TABLE_EXITING) | VMX_BIT(PROC2_ENABLE_RDTSCP) |
-                VMX_BIT(PROC2_ENABLE_VPID) | VMX_BIT(PROC2_WBINVD_EXITING) | VMX_BIT(PROC2_UNRESTRICTED_GUEST) |
-                VMX_BIT(PROC2_PAUSE_LOOP_EXITING) | VMX_BIT(PROC2_RDRAND_EXITING) | VMX_BIT(PROC2_ENABLE_INVPCID) |
-                VMX_BIT(PROC2_RDSEED_EXITING) | VMX_BIT(PROC2_ENABLE_XSAVES_XRSTORS) | VMX_BIT(PROC2_USE_TSC_SCALING),
-        [VMX_WORD_EXIT] = VMX_BIT(EXIT_SAVE_DEBUG_CONTROLS) | VMX_BIT(EXIT_HOST_ADDRESS_SPACE_SIZE) |
-                          VMX_BIT(EXIT_LOAD_IA32_PERF_GLOBAL_CTRL) | VMX_BIT(EXIT_ACKNOWLEDGE_INTERRUPT) |
-                          VMX_BIT(EXIT_SAVE_IA32_PAT) | VMX_BIT(EXIT_LOAD_IA32_PAT) | VMX_BIT(EXIT_SAVE_IA32_EFER) |
-                          VMX_BIT(EXIT_LOAD_IA32_EFER) | VMX_BIT(EXIT_SAVE_PREEMPTION_TIMER) |
-                          VMX_BIT(EXIT_CLEAR_IA32_BNDCFGS),
-        [VMX_WORD_ENTRY] = VMX_BIT(ENTRY_LOAD_DEBUG_CONTROLS) | VMX_BIT(ENTRY_IA32E_MODE_GUEST) |
-                           VMX_BIT(ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL) | VMX_BIT(ENTRY_LOAD_IA32_PAT) |
-                           VMX_BIT(ENTRY_LOAD_IA32_EFER) | VMX_BIT(ENTRY_LOAD_IA32_BNDCFGS),
+        /* All of them. */
+        [VMX_WORD_PROC] = ~0u,
+        [VMX_WORD_PROC2] = ~(VMX_BIT(PROC2_ENABLE_VM_FUNCTIONS) | VMX_BIT(PROC2_VMCS_SHADOWING) |
+                             VMX_BIT(PROC2_ENABLE_PML) | VMX_BIT(PROC2_EPT_VIOLATION_VE) |
+                             VMX_BIT(PROC2_CONCEAL_VMX_FROM_PT) | VMX_BIT(PROC2_MODE_BASED_EXECUTE_CONTROL)),
+        [VMX_WORD_EXIT] = ~0u,
+        [VMX_WORD_ENTRY] = ~(VMX_BIT(ENTRY_ENTRY_TO_SMM) | VMX_BIT(ENTRY_DEACTIVATE_DUAL_MONITOR)),
 };
 
 /* What the EPT12 walker, EPT02 and INVEPT/INVVPID emulation know of IA32_VMX_EPT_VPID_CAP. */
@@ -76,6 +62,16 @@ static const struct {
 #define CR0_FIXED0 (CR0_PE | CR0_NE | CR0_PG)
 #define CR0_FIXED1 0xffffffffull
 
+/* Bits of a control word that the fact file knows. */
+static uint32_t named(int word)
+{
+	uint32_t bits = 0;
+
+	for (unsigned bit = 0; bit < 32; bit++)
+		bits |= caps_control_name((enum vmx_control_word)word, bit) ? 1u << bit : 0;
+	return bits;
+}
+
 static uint64_t *msr_of(struct vmx_caps *caps, uint32_t msr)
 {
 	return &caps->msr[msr - VMX_MSR_FIRST];
@@ -93,6 +89,12 @@ static void drop_dependents(uint32_t offered[VMX_WORD_COUNT])
 		offered[VMX_WORD_PROC2] = 0;
 	if (!allows(offered, VMX_WORD_PROC2, VMX_BIT(PROC2_ENABLE_EPT)))
 		offered[VMX_WORD_PROC2] &= ~VMX_BIT(PROC2_UNRESTRICTED_GUEST);
+	if (!allows(offered, VMX_WORD_PROC, VMX_BIT(PROC_TPR_SHADOW)))
+		offered[VMX_WORD_PROC2] &=
+		        ~(VMX_BIT(PROC2_VIRTUALIZE_X2APIC_MODE) | VMX_BIT(PROC2_APIC_REGISTER_VIRTUALIZATION) |
+		                VMX_BIT(PROC2_VIRTUAL_INTERRUPT_DELIVERY));
+	if (!allows(offered, VMX_WORD_PIN, VMX_BIT(PIN_EXTERNAL_INTERRUPT_EXITING)))
+		offered[VMX_WORD_PROC2] &= ~VMX_BIT(PROC2_VIRTUAL_INTERRUPT_DELIVERY);
 	if (!allows(offered, VMX_WORD_PIN, VMX_BIT(PIN_NMI_EXITING)))
 		offered[VMX_WORD_PIN] &= ~VMX_BIT(PIN_VIRTUAL_NMIS);
 	if (!allows(offered, VMX_WORD_PIN, VMX_BIT(PIN_VIRTUAL_NMIS)))
@@ -136,7 +138,8 @@ void caps_offer(struct vmx_caps *caps, const struct machine_caps *machine)
 
 	*caps = (struct vmx_caps){0};
 	for (int word = 0; word < VMX_WORD_COUNT; word++)
-		offered[word] = (machine->honours[word] | machine->always[word]) & engine_virtualizes[word];
+		offered[word] =
+		        (machine->honours[word] | machine->always[word]) & engine_virtualizes[word] & named(word);
 	drop_dependents(offered);
 
 	for (int word = 0; word < VMX_WORD_COUNT; word++) {

@@ -156,6 +156,11 @@ START_TEST(test_dependent_controls)
 	        {VMX_WORD_PIN, VMX_BIT(PIN_NMI_EXITING), VMX_WORD_PIN, VMX_BIT(PIN_VIRTUAL_NMIS)},
 	        {VMX_WORD_PIN, VMX_BIT(PIN_NMI_EXITING), VMX_WORD_PROC, VMX_BIT(PROC_NMI_WINDOW_EXITING)},
 	        {VMX_WORD_PIN, VMX_BIT(PIN_PREEMPTION_TIMER), VMX_WORD_EXIT, VMX_BIT(EXIT_SAVE_PREEMPTION_TIMER)},
+	        {VMX_WORD_PROC, VMX_BIT(PROC_TPR_SHADOW), VMX_WORD_PROC2, VMX_BIT(PROC2_VIRTUALIZE_X2APIC_MODE)},
+	        {VMX_WORD_PROC, VMX_BIT(PROC_TPR_SHADOW), VMX_WORD_PROC2, VMX_BIT(PROC2_APIC_REGISTER_VIRTUALIZATION)},
+	        {VMX_WORD_PROC, VMX_BIT(PROC_TPR_SHADOW), VMX_WORD_PROC2, VMX_BIT(PROC2_VIRTUAL_INTERRUPT_DELIVERY)},
+	        {VMX_WORD_PIN, VMX_BIT(PIN_EXTERNAL_INTERRUPT_EXITING), VMX_WORD_PROC2,
+	                VMX_BIT(PROC2_VIRTUAL_INTERRUPT_DELIVERY)},
 	};
 	struct machine_caps machine;
 	struct vmx_caps caps;
@@ -289,6 +294,28 @@ START_TEST(test_msr_range)
 }
 END_TEST
 
+/* A machine that claims bits nobody defined does not get them through. */
+START_TEST(test_unknown_bits_are_not_offered)
+{
+	struct machine_caps machine;
+	struct vmx_caps caps;
+
+	offer(FIXTURE_REAL_VMX, &machine, &caps);
+	for (int word = 0; word < VMX_WORD_COUNT; word++)
+		machine.honours[word] = ~0u;
+	caps_offer(&caps, &machine);
+	for (int word = 0; word < VMX_WORD_COUNT; word++) {
+		const uint32_t optional = caps_may_be_one(&caps, (enum vmx_control_word)word) &
+		                          ~caps_must_be_one(&caps, (enum vmx_control_word)word);
+
+		for (unsigned bit = 0; bit < 32; bit++) {
+			if (optional >> bit & 1)
+				ck_assert_ptr_nonnull(caps_control_name((enum vmx_control_word)word, bit));
+		}
+	}
+}
+END_TEST
+
 START_TEST(test_control_names)
 {
 	ck_assert_str_eq(caps_control_name(VMX_WORD_PROC2, 1), "Enable EPT");
@@ -326,6 +353,7 @@ int main(void)
 	tcase_add_test(tests, test_vmcs_enum);
 	tcase_add_test(tests, test_ept_vpid_cap);
 	tcase_add_test(tests, test_msr_range);
+	tcase_add_test(tests, test_unknown_bits_are_not_offered);
 	tcase_add_test(tests, test_control_names);
 	tcase_add_test(tests, test_physical_width);
 	suite_add_tcase(suite, tests);
