@@ -284,3 +284,135 @@ uint64_t world_random(uint64_t *state)
 	*state ^= *state >> 27;
 	return *state * 0x2545f4914f6cdd1dull;
 }
+
+/* ---- random tables ---- */
+
+/* The entries of a table of each level that are used, by number: PML4E 0, 1, 511; PDPTE 0-3; PDE 0-7; all PTEs. */
+static unsigned entry_index(unsigned level, unsigned number)
+{
+	return level == 4 && number == 2 ? 511 : number;
+}
+
+static unsigned entry_count(unsigned level)
+{
+	static const unsigned count[5] = {0, 512, 8, 4, 3};
+
+	return count[level];
+}
+
+uint64_t world_l2_page(unsigned index)
+{
+	return (uint64_t)entry_index(4, index / (4 * 8 * 512)) << 39 | (uint64_t)(index / (8 * 512) % 4) << 30 |
+	       (uint64_t)(index / 512 % 8) << 21 | (uint64_t)(index % 512) << 12;
+}
+
+static uint64_t random_rights(uint64_t *seed)
+{
+	static const uint64_t rights[8] = {7, 7, 7, 3, 1, 5, 4, 0};
+
+	return rights[world_random(seed) % 8];
+}
+
+static uint64_t random_leaf(uint64_t *seed, unsigned level)
+{
+	static const uint64_t large[4] = {0, 0x200000, 0x400000, 0x40000000};
+	uint64_t entry = random_rights(seed) | EPT_MEMORY_TYPE_WB << EPT_MEMORY_TYPE_SHIFT;
+
+	if (level == 1)
+		entry |= world_random(seed) % (WORLD_MEMORY_BYTES / PAGE + 16) * PAGE;
+	else
+		entry |= EPT_LARGE | (level == 2 ? large[world_random(seed) % 4] : large[world_random(seed) % 2 * 3]);
+	if (world_random(seed) % 4 == 0)
+		entry |= EPT_DIRTY;
+	if (world_random(seed) % 64 == 0)
+		entry |= 1ull << (3 + world_random(seed) % 49);
+	return entry;
+}
+
+static uint64_t random_table_entry(struct ept_world *world, uint64_t *seed, unsigned level);
+
+static uint64_t new_table(struct ept_world *world, uint64_t *seed, unsigned level)
+{
+	unsigned total = 0;
+	uint64_t gpa, entry = 0;
+
+	for (unsigned i = 1; i <= 4; i++)
+		total += world->tables_used[i];
+	if (total == WORLD_TABLES || (world->tables_used[level] > 2 && world_random(seed) % 4 == 0)) {
+		const unsigned used = world->tables_used[level];
+		return used ? world->tables_gpa[level][world_random(seed) % used] : 0;
+	}
+	gpa = WORLD_ROOT + total * PAGE;
+	world->tables_gpa[level][world->tables_used[level]++] = gpa;
+	for (unsigned i = 0; i < entry_count(level); i++) {
+		/* Pages come in runs, as a guest's memory does. */
+		if (level == 1 && i > 0 && world_random(seed) % 16 != 0)
+			entry = entry ? entry + PAGE : 0;
+		else
+			entry = random_table_entry(world, seed, level);
+		world_write(world, gpa + entry_index(level, i) * 8, entry);
+	}
+	return gpa;
+}
+
+static uint64_t random_table_entry(struct ept_world *world, uint64_t *seed, unsigned level)
+{
+	const unsigned choice = world_random(seed) % 8;
+
+	if (level == 1)
+		return choice == 0 ? 0 : random_leaf(seed, 1);
+	if (choice < 5) {
+		const uint64_t table = new_table(world, seed, level - 1);
+		return table ? table | (choice < 4 ? EPT_RWX : random_rights(seed)) : 0;
+	}
+	return level < 4 && choice < 7 ? random_leaf(seed, level) : 0;
+}
+
+void world_random_tables(struct ept_world *world, uint64_t *seed)
+{
+	memset(world->memory + WORLD_ROOT, 0, WORLD_TABLES * PAGE);
+	memset(world->tables_used, 0, sizeof(world->tables_used));
+	WORLD_REQUIRE(new_table(world, seed, 4) == WORLD_ROOT);
+}
+
+void world_mutate_tables(struct ept_world *world, uint64_t *seed, unsigned count)
+{
+	while (count-- > 0) {
+		const unsigned level = world_random(seed) % 16 ? 1 : 2 + world_random(seed) % 3;
+		const unsigned used = world->tables_used[level];
+		if (used == 0)
+			continue;
+		const uint64_t table = world->tables_gpa[level][world_random(seed) % used];
+		const unsigned index = entry_index(level, world_random(seed) % entry_count(level));
+		world_write(world, table + index * 8, random_table_entry(world, seed, level));
+	}
+}
+
+bool world_is_composition(const struct ept_world *world, uint64_t eptp12, uint64_t eptp02, bool clean_pages_read_only)
+{
+	uint64_t mapped = 0, expected = 0, l1_gpa;
+
+	for (unsigned i = 0; i < world->mapping_count; i++) {
+		const struct world_mapping *m = &world->mappings[i];
+		if (m->eptp02 != eptp02)
+			continue;
+		for (uint64_t offset = 0; offset < m->size; offset += PAGE) {
+			const uint64_t access =
+			        world_composed(world, eptp12, m->l2_gpa + offset, clean_pages_read_only, &l1_gpa);
+			if (access != m->access || l1_gpa != m->l1_gpa + offset) {
+				fprintf(stderr, "%#llx is mapped to %#llx (%llu), EPT12 says %#llx (%llu)\n",
+				        (unsigned long long)(m->l2_gpa + offset),
+				        (unsigned long long)(m->l1_gpa + offset), (unsigned long long)m->access,
+				        (unsigned long long)l1_gpa, (unsigned long long)access);
+				return false;
+			}
+		}
+		mapped += m->size / PAGE;
+	}
+	for (unsigned i = 0; i < WORLD_L2_PAGES; i++)
+		expected += world_composed(world, eptp12, world_l2_page(i), clean_pages_read_only, &l1_gpa) != 0;
+	if (mapped != expected)
+		fprintf(stderr, "%llu pages are mapped, EPT12 maps %llu\n", (unsigned long long)mapped,
+		        (unsigned long long)expected);
+	return mapped == expected;
+}

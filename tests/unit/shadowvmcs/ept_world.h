@@ -21,6 +21,8 @@
 #define WORLD_HOLE_BEGIN 0x2c0000ull
 #define WORLD_HOLE_END 0x300000ull
 #define WORLD_MAPPINGS 8192
+#define WORLD_ROOT 0x1000ull
+#define WORLD_TABLES 48
 #define WORLD_RWX_WB (EPT_RWX | EPT_MEMORY_TYPE_WB << EPT_MEMORY_TYPE_SHIFT)
 #define WORLD_ALL_EPT_CAPS                                                                                             \
 	(EPT_CAP_EXECUTE_ONLY | EPT_CAP_WALK_4 | EPT_CAP_UC | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_AD)
@@ -46,7 +48,9 @@ struct ept_world {
 	unsigned roots;    /**< alive */
 	unsigned l1_pages; /**< calls of l1_page */
 	uint64_t mapped_bytes, unmapped_bytes;
-	bool unflushed; /**< something was unmapped after the last flush */
+	bool unflushed;          /**< something was unmapped after the last flush */
+	unsigned tables_used[5]; /**< world_random_tables: tables by level, at tables_gpa */
+	uint64_t tables_gpa[5][WORLD_TABLES];
 };
 
 /** An engine with only EPT02 set up. Aborts when that fails. */
@@ -75,6 +79,21 @@ struct world_translation world_translate(const struct ept_world *world, uint64_t
  * `clean_pages_read_only` a page whose dirty flag is to be kept and clear has no write access. */
 uint64_t world_composed(
         const struct ept_world *world, uint64_t eptp12, uint64_t l2_gpa, bool clean_pages_read_only, uint64_t *l1_gpa);
+
+/**
+ * Random tables for tests: a root at WORLD_ROOT, its tables on the pages after it, some used twice. They translate only
+ * addresses of a sample: WORLD_L2_PAGES pages in index order, world_l2_page(i) being the i-th. Runs of pages, single
+ * pages, large pages (also over holes and beyond memory), all rights, some misconfigured entries.
+ */
+#define WORLD_L2_PAGES (3u * 4 * 8 * 512)
+uint64_t world_l2_page(unsigned index);
+void world_random_tables(struct ept_world *world, uint64_t *seed);
+/** Change `count` random entries. */
+void world_mutate_tables(struct ept_world *world, uint64_t *seed, unsigned count);
+
+/** Does an EPT02 hold exactly the composition (see world_composed) of tables made by world_random_tables? Prints the
+ * first difference. */
+bool world_is_composition(const struct ept_world *world, uint64_t eptp12, uint64_t eptp02, bool clean_pages_read_only);
 
 /** A deterministic generator (xorshift64*). */
 uint64_t world_random(uint64_t *state);
