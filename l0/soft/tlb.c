@@ -15,6 +15,7 @@ struct soft_tlb *soft_tlb_create(void)
 	if (tlb == MAP_FAILED)
 		return NULL;
 	memset(tlb->empty.entry, 0xff, sizeof(tlb->empty.entry));
+	tlb->empty.version = tlb->versions = 1;
 	return tlb;
 }
 
@@ -24,10 +25,19 @@ void soft_tlb_destroy(struct soft_tlb *tlb)
 		munmap(tlb, sizeof(*tlb));
 }
 
-static void table_reset(struct soft_tlb_table *table)
+static void table_reset(struct soft_tlb *tlb, struct soft_tlb_table *table)
 {
 	memset(table->entry, 0xff, sizeof(table->entry));
 	memset(table->used, 0, sizeof(table->used));
+	table->version = ++tlb->versions;
+}
+
+/** A translation was withdrawn from the table. */
+static void table_changed(struct soft_tlb *tlb, struct soft_tlb_table *table)
+{
+	if (tlb->generation == table->version)
+		tlb->generation = tlb->versions + 1;
+	table->version = ++tlb->versions;
 }
 
 static void entry_drop(struct soft_tlb_table *table, unsigned index)
@@ -45,8 +55,9 @@ struct flush {
 	uint64_t linear;
 };
 
-static void table_flush(struct soft_tlb_table *table, const struct flush *flush)
+static void table_flush(struct soft_tlb *tlb, struct soft_tlb_table *table, const struct flush *flush)
 {
+	table_changed(tlb, table);
 	for (unsigned word = 0; word < SOFT_TLB_ENTRIES / 64; word++) {
 		uint64_t bits = table->used[word];
 
@@ -69,40 +80,37 @@ static void table_flush(struct soft_tlb_table *table, const struct flush *flush)
 	}
 }
 
-static void context_flush(struct soft_tlb_context *context, const struct flush *flush)
+static void context_flush(struct soft_tlb *tlb, struct soft_tlb_context *context, const struct flush *flush)
 {
-	table_flush(&context->table[0], flush);
-	table_flush(&context->table[1], flush);
+	table_flush(tlb, &context->table[0], flush);
+	table_flush(tlb, &context->table[1], flush);
 }
 
 void soft_tlb_flush_all(struct soft_cpu *cpu)
 {
 	const struct flush flush = {0};
 
-	cpu->tlb->generation++;
 	for (unsigned i = 0; i < SOFT_TLB_CONTEXTS; i++)
 		if (cpu->tlb->context[i].valid)
-			context_flush(&cpu->tlb->context[i], &flush);
+			context_flush(cpu->tlb, &cpu->tlb->context[i], &flush);
 }
 
 void soft_tlb_flush_vpid(struct soft_cpu *cpu, uint16_t vpid)
 {
 	const struct flush flush = {0};
 
-	cpu->tlb->generation++;
 	for (unsigned i = 0; i < SOFT_TLB_CONTEXTS; i++)
 		if (cpu->tlb->context[i].valid && cpu->tlb->context[i].key.vpid == vpid)
-			context_flush(&cpu->tlb->context[i], &flush);
+			context_flush(cpu->tlb, &cpu->tlb->context[i], &flush);
 }
 
 void soft_tlb_flush_eptp(struct soft_cpu *cpu, uint64_t eptp)
 {
 	const struct flush flush = {0};
 
-	cpu->tlb->generation++;
 	for (unsigned i = 0; i < SOFT_TLB_CONTEXTS; i++)
 		if (cpu->tlb->context[i].valid && !((cpu->tlb->context[i].key.eptp ^ eptp) & SOFT_PAGE_MASK))
-			context_flush(&cpu->tlb->context[i], &flush);
+			context_flush(cpu->tlb, &cpu->tlb->context[i], &flush);
 }
 
 void soft_tlb_invalidate(struct soft_cpu *cpu, enum soft_invalidate what, uint16_t pcid, uint64_t linear)
@@ -113,7 +121,6 @@ void soft_tlb_invalidate(struct soft_cpu *cpu, enum soft_invalidate what, uint16
 	        .linear = linear,
 	};
 
-	cpu->tlb->generation++;
 	for (unsigned i = 0; i < SOFT_TLB_CONTEXTS; i++) {
 		struct soft_tlb_context *context = &cpu->tlb->context[i];
 
@@ -121,7 +128,7 @@ void soft_tlb_invalidate(struct soft_cpu *cpu, enum soft_invalidate what, uint16
 			continue;
 		if (context->key.pcid != pcid && (what == SOFT_INVALIDATE_PCID || what == SOFT_INVALIDATE_PAGE))
 			continue;
-		context_flush(context, &flush);
+		context_flush(cpu->tlb, context, &flush);
 	}
 }
 
@@ -171,8 +178,8 @@ static struct soft_tlb_context *context_find(struct soft_tlb *tlb, const struct 
 	}
 	oldest->valid = true;
 	oldest->key = *key;
-	table_reset(&oldest->table[0]);
-	table_reset(&oldest->table[1]);
+	table_reset(tlb, &oldest->table[0]);
+	table_reset(tlb, &oldest->table[1]);
 	return oldest;
 }
 
@@ -185,7 +192,7 @@ void soft_tlb_context(struct soft_cpu *cpu)
 	        .vpid = cpu->vpid,
 	        .pcid = soft_pcid(cpu),
 	};
-	struct soft_tlb_entry *fast;
+	struct soft_tlb_table *table;
 
 	if (!tlb->current || !key_equal(&tlb->current->key, &key)) {
 		tlb->current = context_find(tlb, &key);
@@ -193,13 +200,11 @@ void soft_tlb_context(struct soft_cpu *cpu)
 	}
 	/* MMIO completion and data breakpoints look at each access: none may take the fast path. */
 	if (cpu->mmio_bus || soft_data_breakpoints(cpu))
-		fast = tlb->empty.entry;
+		table = &tlb->empty;
 	else
-		fast = tlb->current->table[cpu->cpl == 3].entry;
-	if (fast != cpu->tlb_fast) {
-		cpu->tlb_fast = fast;
-		tlb->generation++;
-	}
+		table = &tlb->current->table[cpu->cpl == 3];
+	cpu->tlb_fast = table->entry;
+	tlb->generation = table->version;
 }
 
 struct soft_tlb_table *soft_tlb_table(struct soft_cpu *cpu, bool user)
@@ -218,7 +223,7 @@ void soft_tlb_fill(struct soft_cpu *cpu, uint64_t linear, uint8_t *host_page, un
 
 	/* Replacing another page's fetch translation withdraws it from whoever remembers the generation. */
 	if (entry->fetch != SOFT_TLB_INVALID && (entry->fetch != page || entry->addend != addend))
-		cpu->tlb->generation++;
+		table_changed(cpu->tlb, table);
 	entry->read = access & SOFT_READ ? page : SOFT_TLB_INVALID;
 	entry->write = access & SOFT_WRITE ? page : SOFT_TLB_INVALID;
 	entry->fetch = access & SOFT_FETCH ? page : SOFT_TLB_INVALID;

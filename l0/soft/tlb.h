@@ -106,6 +106,7 @@ struct soft_tlb_table {
 	struct soft_tlb_entry entry[SOFT_TLB_ENTRIES];
 	struct soft_tlb_info info[SOFT_TLB_ENTRIES];
 	uint64_t used[SOFT_TLB_ENTRIES / 64]; /**< entries a flush must look at */
+	uint64_t version;                     /**< see soft_tlb.generation */
 };
 
 struct soft_tlb_context {
@@ -117,10 +118,12 @@ struct soft_tlb_context {
 
 struct soft_tlb {
 	struct soft_tlb_context *current;
-	/** Counts up whenever a translation may have been withdrawn or replaced, or the table in force changed. While
-	 * it stands still, a linear code address leads to the same host-physical byte with the same right to fetch. */
+	/** Identifies the table in force and the translations withdrawn from it so far. When it has a value it had
+	 * before, a linear code address leads to the same host-physical byte as then, with the same right to fetch:
+	 * going back to a table no one flushed gives its old value back. */
 	uint64_t generation;
 	uint64_t clock;
+	uint64_t versions;           /**< the last value given out */
 	struct soft_tlb_table empty; /**< in force when no access may take the fast path */
 	struct soft_tlb_context context[SOFT_TLB_CONTEXTS];
 };
