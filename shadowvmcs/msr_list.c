@@ -95,8 +95,7 @@ static bool write_field(struct nested *nested, struct vmcs *vmcs, enum vmcs_fiel
 			return false;
 		value = (value & ~EFER_LMA) | (vmcs_get(vmcs, field) & EFER_LMA);
 	}
-	vmcs_set(vmcs, field, value);
-	vmcs_mask_clear(&vmcs->stale, field);
+	transition_set(vmcs, field, value);
 	return true;
 }
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shadowvmcs/shadow.h"
+
 enum {
 	PAGE = 4096,
 	PAGE_MSR_BITMAP02 = 0,
@@ -405,6 +407,7 @@ void fixture_start(struct fixture *f)
 	f->nested.vmcs12_gpa = FIXTURE_GPA_VMCS12;
 	f->nested.merge_all = true;
 	fixture_fill_vmcs12(f, f->vmcs12);
+	shadow_start(&f->nested);
 }
 
 void fixture_teardown(struct fixture *f)
