@@ -62,8 +62,8 @@ struct soft_insn {
 	uint8_t segment;            /**< enum soft_segment_index, overrides applied */
 	uint8_t flags;
 	uint8_t opcode;
-	uint8_t group;    /**< ModRM.reg */
-	uint16_t selector; /**< of a direct far pointer */
+	uint8_t modrm_reg, modrm_rm; /**< with the REX bits */
+	uint16_t selector;           /**< of a direct far pointer */
 };
 
 /** Does the first operand lie in memory? */
