@@ -25,6 +25,7 @@ struct reader_overview {
 	uint64_t torn_bytes;     /**< bytes behind the last good frame: a write that did not finish */
 	uint64_t sessions;       /**< RUN frames: 1, and one more for each --resume */
 	uint64_t cells;
+	uint64_t next_cell;     /**< one more than the largest number of a cell */
 	uint64_t records;       /**< in good frames */
 	uint64_t stray_records; /**< of those, published while no cell was open */
 	uint64_t missing;       /**< records the cells' numbering says existed, lost with damaged frames */
@@ -72,11 +73,14 @@ int reader_result(struct reader *reader, size_t index, struct cell_result *resul
 /** Called with decoded records in order. Non-zero ends the iteration and is handed back. */
 typedef int reader_records_fn(void *ctx, const struct ledger_record *records, size_t count);
 
-/** All records of a cell, in order, in batches. 0, what `each` returned, or -errno. */
+/** All records of a cell, in order, in batches; `each` may not call the reader. 0, what `each` returned, or -errno
+ * (-EBADMSG: the file changed since it was opened, or a batch contradicts itself). */
 int reader_records(struct reader *reader, size_t index, reader_records_fn *each, void *ctx);
 
-/** The file's number for "same content": CRC-32 over the frames of a cell that must be bit-identical on a virtual-time
- * machine (FORMAT.md says which). 0 or -errno. */
+/**
+ * A number for "same content": CRC-32 over settings, records and outcome of a cell, without its wall-clock times and
+ * its place in the run. Bit-identical cells (virtual time) have the same. 0; -ENOENT: no end of this cell; -errno.
+ */
 int reader_cell_digest(struct reader *reader, size_t index, uint32_t *digest);
 
 #endif

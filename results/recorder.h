@@ -49,11 +49,12 @@ struct recorder {
 	struct ledger_shared *ring; /**< what cells attach to */
 	pid_t pid;                  /**< the recorder's process; 0 once it was waited for */
 	int socket;
-	size_t ring_bytes; /**< of the mapping made by recorder_start; 0 = the caller's own */
+	bool ring_ours; /**< made by recorder_start */
 	struct recorder_mail *mail;
 	uint64_t first_cell; /**< cells the file held before (append); the first cell of this session has this number */
 	char path[256];
-	char error[256];
+	char io[128];
+	char error[512];
 };
 
 /**
@@ -63,8 +64,8 @@ struct recorder {
  */
 int recorder_start(struct recorder *recorder, const struct recorder_config *config);
 
-/** Each waits for its acknowledgement. -EPIPE: the recorder is dead; otherwise the errno of a failed write (-ENOSPC,
- * -EIO, …), which every later call returns again. */
+/** Each waits for its acknowledgement. -EPIPE: the recorder is dead; -EPROTO: end without begin; otherwise the errno of
+ * a failed write (-ENOSPC, -EIO, …), which every later call returns again. */
 int recorder_begin_run(struct recorder *recorder, const struct run_info *info);
 int recorder_begin_cell(struct recorder *recorder, const struct cell *cell);
 int recorder_end_cell(struct recorder *recorder, const struct cell_result *result);

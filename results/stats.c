@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "results/stats.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The bootstrap's seed: any number, but always the same. */
+#define SEED 0x7465737475646full
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+void stats_sort(double *values, size_t n)
+{
+	if (n)
+		qsort(values, n, sizeof(*values), compare);
+}
+
+double stats_quantile(const double *sorted, size_t n, double p)
+{
+	double at = p * (double)(n - 1);
+	size_t below = (size_t)at;
+	double fraction = at - (double)below;
+
+	if (below + 1 >= n)
+		return sorted[n - 1];
+	return sorted[below] + fraction * (sorted[below + 1] - sorted[below]);
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014): 64 random bits from a counter. */
+static uint64_t random_bits(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+/* Median of n draws with replacement. Drawing ranks and counting them spares the sorting of each resample. */
+static double resampled_median(const double *sorted, size_t n, uint32_t *counts, uint64_t *state)
+{
+	size_t low = (n - 1) / 2, high = n / 2, seen = 0, i = 0;
+	double lower;
+
+	memset(counts, 0, n * sizeof(*counts));
+	for (size_t draw = 0; draw < n; draw++)
+		counts[((random_bits(state) >> 32) * n) >> 32]++;
+	while (seen + counts[i] <= low)
+		seen += counts[i++];
+	lower = sorted[i];
+	while (seen + counts[i] <= high)
+		seen += counts[i++];
+	return (lower + sorted[i]) / 2;
+}
+
+/* Percentile interval of median(a), or of median(a) - median(b) when b is given. Both ascending. */
+static int bootstrap(const double *a, size_t a_n, const double *b, size_t b_n, double *low, double *high)
+{
+	size_t largest = a_n > b_n ? a_n : b_n;
+	double *medians = malloc(STATS_RESAMPLES * sizeof(*medians));
+	uint32_t *counts = malloc(largest * sizeof(*counts));
+	uint64_t state = SEED;
+
+	if (!medians || !counts) {
+		free(medians);
+		free(counts);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < STATS_RESAMPLES; i++) {
+		medians[i] = resampled_median(a, a_n, counts, &state);
+		if (b_n)
+			medians[i] -= resampled_median(b, b_n, counts, &state);
+	}
+	stats_sort(medians, STATS_RESAMPLES);
+	*low = stats_quantile(medians, STATS_RESAMPLES, (1 - STATS_CONFIDENCE) / 2);
+	*high = stats_quantile(medians, STATS_RESAMPLES, (1 + STATS_CONFIDENCE) / 2);
+	free(medians);
+	free(counts);
+	return 0;
+}
+
+/* Everything but the interval, from ascending values; scratch holds n. */
+static void describe_sorted(struct stats *stats, const double *sorted, size_t n, double *scratch)
+{
+	double sum = 0;
+
+	stats->n = n;
+	stats->min = sorted[0];
+	stats->max = sorted[n - 1];
+	stats->q1 = stats_quantile(sorted, n, 0.25);
+	stats->median = stats_quantile(sorted, n, 0.5);
+	stats->q3 = stats_quantile(sorted, n, 0.75);
+	for (size_t i = 0; i < n; i++) {
+		sum += sorted[i];
+		scratch[i] = fabs(sorted[i] - stats->median);
+	}
+	stats->mean = sum / (double)n;
+	stats_sort(scratch, n);
+	stats->mad = stats_quantile(scratch, n, 0.5);
+}
+
+int stats_describe(struct stats *stats, const double *values, size_t n)
+{
+	double *sorted;
+	int err;
+
+	memset(stats, 0, sizeof(*stats));
+	if (!n)
+		return -EINVAL;
+	sorted = malloc(2 * n * sizeof(*sorted));
+	if (!sorted)
+		return -ENOMEM;
+	memcpy(sorted, values, n * sizeof(*sorted));
+	stats_sort(sorted, n);
+	describe_sorted(stats, sorted, n, sorted + n);
+	err = bootstrap(sorted, n, NULL, 0, &stats->ci_low, &stats->ci_high);
+	free(sorted);
+	return err;
+}
+
+/* Costs per operation of both loops, as measured. */
+struct costs {
+	double op[CELL_SAMPLES_MAX], control[CELL_SAMPLES_MAX], scratch[CELL_SAMPLES_MAX];
+	size_t op_n, control_n;
+};
+
+static void take_samples(struct costs *costs, struct cell_stats *stats, const struct cell_result *result)
+{
+	for (uint64_t i = 0; i < result->sample_count && i < CELL_SAMPLES_MAX; i++) {
+		const struct cell_sample *sample = &result->samples[i];
+
+		if (sample->ops) {
+			costs->op[costs->op_n++] = (double)sample->ticks / (double)sample->ops;
+			stats->ops += sample->ops;
+		}
+		if (sample->control_ops)
+			costs->control[costs->control_n++] =
+			        (double)sample->control_ticks / (double)sample->control_ops;
+	}
+}
+
+static int describe_cell(struct cell_stats *stats, struct costs *costs)
+{
+	struct stats *op = &stats->op;
+	int err;
+
+	stats_sort(costs->control, costs->control_n);
+	if (costs->control_n)
+		stats->control = stats_quantile(costs->control, costs->control_n, 0.5);
+	for (size_t i = 0; i < costs->op_n; i++)
+		stats->values[i] = costs->op[i] - stats->control;
+	stats_sort(costs->op, costs->op_n);
+	err = bootstrap(costs->op, costs->op_n, costs->control, costs->control_n, &op->ci_low, &op->ci_high);
+	if (err)
+		return err;
+	for (size_t i = 0; i < costs->op_n; i++)
+		costs->op[i] -= stats->control;
+	describe_sorted(op, costs->op, costs->op_n, costs->scratch);
+	return 0;
+}
+
+int stats_cell(struct cell_stats *stats, const struct cell_result *result)
+{
+	struct costs *costs;
+	int err;
+
+	memset(stats, 0, sizeof(*stats));
+	costs = calloc(1, sizeof(*costs));
+	if (!costs)
+		return -ENOMEM;
+	take_samples(costs, stats, result);
+	err = costs->op_n ? describe_cell(stats, costs) : -EINVAL;
+	free(costs);
+	return err;
+}
