@@ -264,8 +264,8 @@ void soft_intercept_vmx(struct soft_cpu *cpu, uint32_t reason);
 void soft_intercept_descriptor_table(struct soft_cpu *cpu, unsigned which);
 /** MOV DR: after the #GP and #UD checks on CR4.DE and CPL. */
 void soft_intercept_dr(struct soft_cpu *cpu, unsigned dr, unsigned gpr, bool read);
-/** CLTS and LMSW: returns when the instruction may execute; LMSW's value with masked bits already put back. */
-void soft_intercept_clts(struct soft_cpu *cpu);
+/** CLTS and LMSW: return when the instruction may execute; LMSW: the CR0 to write with masked bits already put back. */
+bool soft_intercept_clts(struct soft_cpu *cpu); /**< false: CLTS does nothing (TS is masked and shown as 0) */
 uint64_t soft_intercept_lmsw(struct soft_cpu *cpu, uint16_t source, bool memory, uint64_t linear);
 /** MOV to/from CR, CLTS, LMSW: mask, shadow and CR3-target rules. Returns the value to use. */
 uint64_t soft_intercept_cr_write(struct soft_cpu *cpu, unsigned cr, unsigned gpr, uint64_t value);

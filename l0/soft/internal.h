@@ -111,7 +111,13 @@ uint64_t soft_read_physical(struct soft_cpu *cpu, uint64_t gpa, unsigned size);
 /** L0's pointer to the host-physical page of a VMCS address field, or NULL when it is none of L0's memory. */
 void *soft_host_page(const struct soft_cpu *cpu, uint64_t hpa);
 
+/** The VMX-preemption timer counts once every 2^SOFT_TIMER_SHIFT TSC ticks (IA32_VMX_MISC bits 4:0). */
+#define SOFT_TIMER_SHIFT 5
+
 /* ---- vmexit.c ---- */
+/** soft_exit_instruction with the VM-exit instruction-information field. */
+_Noreturn void soft_exit_with_information(
+        struct soft_cpu *cpu, uint32_t reason, uint64_t qualification, uint32_t information);
 /** Exit information common to all exits, without unwinding. */
 void soft_exit_record(struct soft_cpu *cpu, uint32_t reason, uint64_t qualification);
 
