@@ -37,6 +37,7 @@ static void forget_l1_state(struct nested *nested)
 	nested->last_vmcs12 = NULL;
 	nested->failed_check = NULL;
 	nested->feature_control = nested->config.feature_control;
+	nested->vmx_abort = 0;
 	memset(&nested->checked12, 0, sizeof(nested->checked12));
 }
 

@@ -99,7 +99,7 @@ struct merge_state {
 	uint64_t msr_open[8];
 	uint64_t io_open[2][8];
 	bool bitmaps_known;
-	/** The VPID12 that last used the VPID02 several of them share, ~0 = none (nested_vpid02). */
+	/** The VPID12 that last used the VPID02 several of them share, 0 = none (nested_vpid02). */
 	uint32_t shared_vpid12;
 };
 

@@ -102,16 +102,60 @@ static inline const char *check_groups(const struct nested *nested, const struct
 /* checks_segments.c */
 const char *checks_segments(const struct nested *nested, const struct vmcs *vmcs12);
 
-/* merge.c */
-
-/** vmcs02's processor-based controls again, after nested->pending_kind changed. */
-void merge_update_windows(struct nested *nested);
+/* checks_guest.c */
 
 /** Four PDPTEs from the table CR3 points to in L1's memory. False: the table is no RAM. */
 bool transition_read_pdptes(const struct nested *nested, uint64_t cr3, uint64_t pdptes[4]);
 
 /** SDM vol. 3, 4.4.1: not present, or no reserved bit set. */
 bool transition_pdpte_valid(const struct nested *nested, uint64_t pdpte);
+
+/* merge_fields.c */
+
+/** vmcs02's value of a MERGE field; NULL for fields of another kind. */
+typedef uint64_t merge_function(const struct nested *nested, const struct vmcs *v, const struct vmcs *v01);
+extern merge_function *const merge_functions[VMCS_FIELD_COUNT];
+
+/* merge.c */
+
+/**
+ * Guest fields whose value in force while L2 runs is not simply vmcs12's: loaded only if a VM-entry control says so
+ * and saved only if a VM-exit control says so, partly owned by L0, or read from memory.
+ */
+#define TRANSITION_SPECIAL_FIELDS(X, w)                                                                                \
+	X(w, GUEST_CR0)                                                                                                \
+	| X(w, GUEST_CR4) | X(w, GUEST_DR7) | X(w, GUEST_IA32_DEBUGCTL) | X(w, GUEST_IA32_PAT) |                       \
+	        X(w, GUEST_IA32_EFER) | X(w, GUEST_IA32_PERF_GLOBAL_CTRL) | X(w, GUEST_IA32_BNDCFGS) |                 \
+	        X(w, GUEST_PDPTE0) | X(w, GUEST_PDPTE1) | X(w, GUEST_PDPTE2) | X(w, GUEST_PDPTE3) | X(w, PML_INDEX)
+extern const struct vmcs_mask transition_special_fields;
+
+/** Set a field of vmcs01 or vmcs02, also where the machine's own value is newer: the machine must take this one. */
+static inline void transition_set(struct vmcs *vmcs, enum vmcs_field field, uint64_t value)
+{
+	if (vmcs_mask_has(&vmcs->stale, field)) {
+		vmcs_mask_clear(&vmcs->stale, field);
+		vmcs->field[field] = value;
+		vmcs_mask_set(&vmcs->dirty, field);
+		return;
+	}
+	vmcs_set(vmcs, field, value);
+}
+
+/** Bring `vmcs` up to date when it has stale fields. */
+static inline void transition_fetch(struct nested *nested, struct vmcs *vmcs)
+{
+	if (nested->config.ops.fetch && !vmcs_mask_empty(&vmcs->stale))
+		nested->config.ops.fetch(nested->config.ops.ctx, vmcs);
+}
+
+/** vmcs02's control words again, after pending_kind or vmcs12's entry controls changed. */
+void merge_update_controls(struct nested *nested);
+
+/* host_state.c */
+
+/** SDM vol. 3, 28.5: checked12's host state into vmcs01's guest state. `ran`: L2 ran, so registers that the exit does
+ * not load keep L2's values. False: VMX abort, the host's PDPTEs are invalid. */
+bool host_state_load(struct nested *nested, bool ran);
 
 /* events.c */
 

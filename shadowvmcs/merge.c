@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * checked12 + vmcs01 -> vmcs02, when L1 enters L2.
+ *
+ * Incremental (Turtles, section 3.5.1): vmcs02 keeps what the last merge and L2 itself left there, so only fields L1
+ * wrote since then are carried over. What depends on several fields (control words and all that follows from them) is
+ * made again as a whole when one of its inputs changed, vmcs12's or vmcs01's. Some things no dirty bit tells of and
+ * each entry looks at them: bitmaps, which L1 writes in memory; registers that vmcs12 loads but does not save; the
+ * event to inject; the preemption timer; EPT02.
+ */
+#include "nested.h"
+
+#include <string.h>
+
+#include "transition.h"
+
+#define FIELD01(name) (v01->field[VMCS_##name])
+
+const struct vmcs_mask transition_special_fields = VMCS_MASK_OF(TRANSITION_SPECIAL_FIELDS);
+
+/* Fields of vmcs12 that more than the field itself depends on: any change makes every MERGE and OR field anew. */
+#define WIDE_FIELDS(X, w)                                                                                              \
+	X(w, PIN_BASED_VM_EXECUTION_CONTROLS)                                                                          \
+	| X(w, PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS) |                                                        \
+	        X(w, SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS) | X(w, PRIMARY_VM_EXIT_CONTROLS) |               \
+	        X(w, VM_ENTRY_CONTROLS) | X(w, EXCEPTION_BITMAP) | X(w, PAGE_FAULT_ERROR_CODE_MASK) |                  \
+	        X(w, PAGE_FAULT_ERROR_CODE_MATCH) | X(w, CR0_GUEST_HOST_MASK) | X(w, CR4_GUEST_HOST_MASK) |            \
+	        X(w, TSC_MULTIPLIER) | X(w, MSR_BITMAP) | X(w, IO_BITMAP_A) | X(w, IO_BITMAP_B)
+static const struct vmcs_mask wide_fields = VMCS_MASK_OF(WIDE_FIELDS);
+
+/* One merge: what it reads, and how much of it is to be done. */
+struct merge {
+	struct nested *nested;
+	const struct vmcs *v; /* checked12 */
+	const struct vmcs *v01;
+	bool everything; /* every field, changed or not */
+	bool wide;       /* every MERGE and OR field */
+};
+
+static void set02(const struct merge *m, enum vmcs_field field, uint64_t value)
+{
+	struct vmcs *vmcs02 = &m->nested->vmcs02;
+
+	m->nested->counters[COUNTER_FIELDS_MERGED]++;
+	transition_set(vmcs02, field, value);
+	/* Copying everything is to cost the machine what it cost before dirty bits were invented. */
+	if (m->nested->config.copy_everything)
+		vmcs_mask_set(&vmcs02->dirty, field);
+}
+
+static void set02_if_new(const struct merge *m, enum vmcs_field field, uint64_t value)
+{
+	const struct vmcs *vmcs02 = &m->nested->vmcs02;
+
+	if (m->everything || vmcs02->field[field] != value || vmcs_mask_has(&vmcs02->stale, field))
+		set02(m, field, value);
+}
+
+static bool is_dirty(const struct merge *m, enum vmcs_field field)
+{
+	return m->everything || vmcs_mask_has(&m->v->dirty, field);
+}
+
+/* ---- vmcs01's part ---- */
+
+/* Controls of vmcs01 that vmcs02 depends on. L0 changes them rarely and any time; comparing costs less than trusting a
+ * dirty mask that the machine clears whenever L1 runs. */
+static bool inputs01_changed(struct nested *nested)
+{
+	static const enum vmcs_field inputs[] = {VMCS_PIN_BASED_VM_EXECUTION_CONTROLS,
+	        VMCS_PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS,
+	        VMCS_SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS, VMCS_PRIMARY_VM_EXIT_CONTROLS,
+	        VMCS_VM_ENTRY_CONTROLS, VMCS_EXCEPTION_BITMAP, VMCS_PAGE_FAULT_ERROR_CODE_MASK,
+	        VMCS_PAGE_FAULT_ERROR_CODE_MATCH, VMCS_CR0_GUEST_HOST_MASK, VMCS_CR4_GUEST_HOST_MASK, VMCS_TSC_OFFSET,
+	        VMCS_TSC_MULTIPLIER, VMCS_XSS_EXITING_BITMAP, VMCS_ENCLS_EXITING_BITMAP, VMCS_PLE_GAP, VMCS_PLE_WINDOW};
+	/* Asked for while L1 ran; no part of vmcs02 (merge_fields.c). */
+	const uint64_t windows = VMX_BIT(PROC_INTERRUPT_WINDOW_EXITING) | VMX_BIT(PROC_NMI_WINDOW_EXITING) |
+	                         VMX_BIT(PROC_MONITOR_TRAP_FLAG);
+	uint64_t difference = 0;
+
+	_Static_assert(sizeof(inputs) / sizeof(inputs[0]) ==
+	                       sizeof(nested->merge.inputs01) / sizeof(nested->merge.inputs01[0]),
+	        "each input is remembered");
+	for (unsigned i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++) {
+		uint64_t value = nested->config.vmcs01->field[inputs[i]];
+		if (inputs[i] == VMCS_PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS)
+			value &= ~windows;
+		difference |= value ^ nested->merge.inputs01[i];
+		nested->merge.inputs01[i] = value;
+	}
+	return difference != 0;
+}
+
+/* vmcs01's value of a guest register that L2 inherits from L1. */
+static uint64_t inherited(const struct merge *m, enum vmcs_field field)
+{
+	if (vmcs_mask_has(&m->v01->stale, field))
+		transition_fetch(m->nested, m->nested->config.vmcs01);
+	return m->v01->field[field];
+}
+
+/* ---- fields by kind ---- */
+
+static void merge_field(const struct merge *m, enum vmcs_field field)
+{
+	switch (vmcs_field_infos[field].how) {
+	case VMCS_HOW_GUEST:
+		if (!vmcs_mask_has(&transition_special_fields, field))
+			set02(m, field, m->v->field[field]);
+		break;
+	case VMCS_HOW_HOST:
+		/* vmcs12's host state waits for the reflection. */
+		if (m->everything)
+			set02(m, field, m->v01->field[field]);
+		break;
+	case VMCS_HOW_OR:
+		if (!m->wide || m->everything)
+			set02(m, field, m->v->field[field] | m->v01->field[field]);
+		break;
+	case VMCS_HOW_MERGE:
+		if ((!m->wide || m->everything) && field != VMCS_EPT_POINTER)
+			set02(m, field, merge_functions[field](m->nested, m->v, m->v01));
+		break;
+	default:
+		break;
+	}
+}
+
+static void merge_everything(const struct merge *m)
+{
+	for (int field = 0; field < VMCS_FIELD_COUNT; field++)
+		merge_field(m, (enum vmcs_field)field);
+}
+
+static void merge_dirty(const struct merge *m)
+{
+	VMCS_FOR_EACH(field, m->v->dirty)
+	{
+		merge_field(m, (enum vmcs_field)field);
+	}
+}
+
+/* Whatever depends on a control word. */
+static void merge_wide(const struct merge *m)
+{
+	for (int field = 0; field < VMCS_FIELD_COUNT; field++) {
+		if (merge_functions[field] && field != VMCS_EPT_POINTER)
+			set02_if_new(m, (enum vmcs_field)field, merge_functions[field](m->nested, m->v, m->v01));
+		else if (vmcs_field_infos[field].how == VMCS_HOW_OR)
+			set02_if_new(m, (enum vmcs_field)field, m->v->field[field] | m->v01->field[field]);
+	}
+}
+
+/* ---- special guest fields ---- */
+
+/* Of bits L0 owns, vmcs02 has the value L0 insists on in vmcs01; what L2 sees of them is in the read shadow. */
+static void merge_control_registers(const struct merge *m)
+{
+	static const struct {
+		enum vmcs_field guest, mask, shadow;
+	} registers[] = {{VMCS_GUEST_CR0, VMCS_CR0_GUEST_HOST_MASK, VMCS_CR0_READ_SHADOW},
+	        {VMCS_GUEST_CR4, VMCS_CR4_GUEST_HOST_MASK, VMCS_CR4_READ_SHADOW}};
+
+	for (unsigned i = 0; i < 2; i++) {
+		const enum vmcs_field guest = registers[i].guest;
+		const uint64_t mask01 = m->v01->field[registers[i].mask];
+
+		if (!mask01) {
+			if (is_dirty(m, guest))
+				set02(m, guest, m->v->field[guest]);
+			continue;
+		}
+		if (vmcs_mask_has(&m->nested->vmcs02.stale, guest) && !is_dirty(m, guest))
+			continue;
+		set02_if_new(m, guest, (m->v->field[guest] & ~mask01) | (inherited(m, guest) & mask01));
+		set02_if_new(m, registers[i].shadow, merge_functions[registers[i].shadow](m->nested, m->v, m->v01));
+	}
+}
+
+/*
+ * A register that VM entry loads only on demand: if it does not, L2 goes on with L1's value. When vmcs12 both saves and
+ * loads it, vmcs02 still holds what was saved, and only L1's writes count.
+ */
+static void merge_loaded(const struct merge *m, enum vmcs_field field, bool loads, bool saves)
+{
+	if (loads && saves && !is_dirty(m, field))
+		return;
+	set02_if_new(m, field, loads ? m->v->field[field] : inherited(m, field));
+}
+
+static void merge_efer(const struct merge *m)
+{
+	const struct vmcs *v = m->v;
+	const bool loads = ENTRY(LOAD_IA32_EFER);
+	uint64_t efer;
+
+	if (loads) {
+		merge_loaded(m, VMCS_GUEST_IA32_EFER, true, EXIT(SAVE_IA32_EFER));
+		return;
+	}
+	/* 27.3.2.1: LMA follows the control, and LME too when paging is on. */
+	efer = inherited(m, VMCS_GUEST_IA32_EFER) & ~EFER_LMA;
+	if (FIELD(GUEST_CR0) & CR0_PG)
+		efer &= ~EFER_LME;
+	if (ENTRY(IA32E_MODE_GUEST))
+		efer |= EFER_LMA | EFER_LME;
+	set02_if_new(m, VMCS_GUEST_IA32_EFER, efer);
+}
+
+static void merge_registers(const struct merge *m)
+{
+	const struct vmcs *v = m->v;
+	const bool loads_debug = ENTRY(LOAD_DEBUG_CONTROLS), saves_debug = EXIT(SAVE_DEBUG_CONTROLS);
+
+	merge_control_registers(m);
+	merge_efer(m);
+	merge_loaded(m, VMCS_GUEST_DR7, loads_debug, saves_debug);
+	merge_loaded(m, VMCS_GUEST_IA32_DEBUGCTL, loads_debug, saves_debug);
+	merge_loaded(m, VMCS_GUEST_IA32_PAT, ENTRY(LOAD_IA32_PAT), EXIT(SAVE_IA32_PAT));
+	merge_loaded(m, VMCS_GUEST_IA32_PERF_GLOBAL_CTRL, ENTRY(LOAD_IA32_PERF_GLOBAL_CTRL), false);
+	merge_loaded(m, VMCS_GUEST_IA32_BNDCFGS, ENTRY(LOAD_IA32_BNDCFGS), true);
+	if (transition_proc2(m->v01) & VMX_BIT(PROC2_ENABLE_PML))
+		set02_if_new(m, VMCS_PML_INDEX, m->v01->field[VMCS_PML_INDEX]);
+}
+
+/* With EPT in vmcs02 the CPU takes PDPTEs from the VMCS; L1 without EPT expects them from memory (27.3.2.4). */
+static void merge_pdptes(const struct merge *m)
+{
+	const struct vmcs *v = m->v;
+	uint64_t pdptes[4] = {FIELD(GUEST_PDPTE0), FIELD(GUEST_PDPTE1), FIELD(GUEST_PDPTE2), FIELD(GUEST_PDPTE3)};
+
+	if (!PROC2(ENABLE_EPT) && transition_pae_paging(FIELD(GUEST_CR0), FIELD(GUEST_CR4), ENTRY(IA32E_MODE_GUEST)))
+		transition_read_pdptes(m->nested, FIELD(GUEST_CR3), pdptes);
+	for (unsigned i = 0; i < 4; i++) {
+		const enum vmcs_field field = (enum vmcs_field)(VMCS_GUEST_PDPTE0 + i);
+		if (is_dirty(m, field) || !vmcs_mask_has(&m->nested->vmcs02.stale, field))
+			set02_if_new(m, field, pdptes[i]);
+	}
+}
+
+/* ---- bitmaps ---- */
+
+enum { BITMAP_WORDS = 4096 / sizeof(uint64_t) };
+
+static const uint8_t *l1_bitmap(struct nested *nested, bool used, uint64_t gpa)
+{
+	return used ? nested->config.ops.l1_page(nested->config.ops.ctx, gpa) : NULL;
+}
+
+static void learn_open_words(uint64_t open[8], void *page02, const uint8_t *bitmap01)
+{
+	memset(open, 0, 8 * sizeof(open[0]));
+	if (!page02)
+		return;
+	memset(page02, 0xff, 4096);
+	for (unsigned i = 0; bitmap01 && i < BITMAP_WORDS; i++) {
+		uint64_t word;
+		memcpy(&word, bitmap01 + i * sizeof(word), sizeof(word));
+		if (word != ~0ull)
+			open[i / 64] |= 1ull << (i % 64);
+	}
+}
+
+/* L0's bitmaps do not change; L1's pages are looked up when vmcs12's address or use of them changed. */
+static void find_bitmaps(const struct merge *m)
+{
+	const struct vmcs *v = m->v;
+	const struct nested_config *config = &m->nested->config;
+	struct merge_state *state = &m->nested->merge;
+
+	if (!state->bitmaps_known) {
+		learn_open_words(state->msr_open, config->msr_bitmap02.hva, config->msr_bitmap01);
+		for (unsigned i = 0; i < 2; i++)
+			learn_open_words(state->io_open[i], config->io_bitmap02[i].hva, config->io_bitmap01[i]);
+		state->bitmaps_known = true;
+	}
+	state->msr_bitmap12 = l1_bitmap(m->nested, PROC(USE_MSR_BITMAPS), FIELD(MSR_BITMAP));
+	state->io_bitmap12[0] = l1_bitmap(m->nested, PROC(USE_IO_BITMAPS), FIELD(IO_BITMAP_A));
+	state->io_bitmap12[1] = l1_bitmap(m->nested, PROC(USE_IO_BITMAPS), FIELD(IO_BITMAP_B));
+}
+
+/*
+ * L1 may write its bitmaps in memory between any exit and the next entry (25.11.4 forbids it only while L2 runs), so
+ * each entry merges again; but only the 64-bit words in which L0 lets something through: a handful for MSRs, none at
+ * all where L0 wants everything.
+ */
+static void merge_bitmap(
+        const uint64_t open[8], void *page02, const uint8_t *bitmap01, const uint8_t *bitmap12, uint64_t without)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		for (uint64_t bits = open[i]; bits != 0; bits &= bits - 1) {
+			const unsigned at = (i * 64 + (unsigned)__builtin_ctzll(bits)) * sizeof(uint64_t);
+			uint64_t word01, word12 = without;
+
+			memcpy(&word01, bitmap01 + at, sizeof(word01));
+			if (bitmap12)
+				memcpy(&word12, bitmap12 + at, sizeof(word12));
+			word12 |= word01;
+			memcpy((uint8_t *)page02 + at, &word12, sizeof(word12));
+		}
+	}
+}
+
+static void merge_bitmaps(const struct merge *m)
+{
+	const struct vmcs *v = m->v;
+	const struct nested_config *config = &m->nested->config;
+	const struct merge_state *state = &m->nested->merge;
+	/* Without a bitmap, or with one that is nowhere, every access exits, or with neither I/O control none. */
+	const uint64_t io_without = PROC(USE_IO_BITMAPS) || PROC(UNCONDITIONAL_IO_EXITING) ? ~0ull : 0;
+
+	merge_bitmap(state->msr_open, config->msr_bitmap02.hva, config->msr_bitmap01, state->msr_bitmap12, ~0ull);
+	for (unsigned i = 0; i < 2; i++) {
+		merge_bitmap(state->io_open[i], config->io_bitmap02[i].hva, config->io_bitmap01[i],
+		        state->io_bitmap12[i], io_without);
+	}
+}
+
+/* ---- memory ---- */
+
+static int merge_ept_pointer(const struct merge *m)
+{
+	const struct vmcs *v = m->v, *v01 = m->v01;
+	uint64_t eptp02 = FIELD01(EPT_POINTER);
+
+	/* L1 without EPT gives L2 shadow page tables in its own physical addresses: EPT01 is what lies beneath. */
+	if (PROC2(ENABLE_EPT)) {
+		const int error = ept02_enter(m->nested, FIELD(EPT_POINTER), &eptp02);
+		if (error)
+			return error;
+	}
+	set02_if_new(m, VMCS_EPT_POINTER, eptp02);
+	return 0;
+}
+
+/* 29.4.3.1: an entry without VPIDs drops what is cached for VPID 0. A VPID02 that several VPID12 share changes hands.
+ */
+static void flush_shared_vpid(const struct merge *m)
+{
+	const struct vmcs *v = m->v;
+	const struct nested_ops *ops = &m->nested->config.ops;
+	const uint16_t shared = nested_vpid02(m->nested, 0);
+	const uint16_t vpid12 = PROC2(ENABLE_VPID) ? (uint16_t)FIELD(VIRTUAL_PROCESSOR_ID) : 0;
+
+	if (shared == 0 || !ops->flush_vpid || nested_vpid02(m->nested, vpid12) != shared)
+		return;
+	if (vpid12 == 0 || m->nested->merge.shared_vpid12 != vpid12)
+		ops->flush_vpid(ops->ctx, shared);
+	m->nested->merge.shared_vpid12 = vpid12;
+}
+
+/* ---- the whole ---- */
+
+static void merge_each_entry(const struct merge *m)
+{
+	const struct vmcs *v = m->v;
+
+	merge_registers(m);
+	merge_pdptes(m);
+	set02_if_new(m, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION, FIELD(VM_ENTRY_INTERRUPTION_INFORMATION));
+	set02_if_new(m, VMCS_VM_ENTRY_EXCEPTION_ERROR_CODE, FIELD(VM_ENTRY_EXCEPTION_ERROR_CODE));
+	set02_if_new(m, VMCS_VM_ENTRY_INSTRUCTION_LENGTH, FIELD(VM_ENTRY_INSTRUCTION_LENGTH));
+	set02_if_new(m, VMCS_VMX_PREEMPTION_TIMER_VALUE, FIELD(VMX_PREEMPTION_TIMER_VALUE));
+	merge_bitmaps(m);
+	flush_shared_vpid(m);
+}
+
+int merge_vmcs02(struct nested *nested)
+{
+	const bool everything = nested->merge_all || nested->config.copy_everything;
+	struct merge m = {
+	        .nested = nested, .v = &nested->checked12, .v01 = nested->config.vmcs01, .everything = everything};
+	int error;
+
+	m.wide = inputs01_changed(nested) || everything || vmcs_mask_meets(&nested->checked12.dirty, &wide_fields);
+	if (m.wide)
+		find_bitmaps(&m);
+	if (everything)
+		merge_everything(&m);
+	else
+		merge_dirty(&m);
+	if (m.wide && !everything)
+		merge_wide(&m);
+	merge_each_entry(&m);
+	error = merge_ept_pointer(&m);
+	if (error)
+		return error;
+	nested->checked12.dirty = (struct vmcs_mask){0};
+	nested->merge_all = false;
+	nested->last_vmcs12 = nested->vmcs12;
+	return 0;
+}
+
+void merge_update_controls(struct nested *nested)
+{
+	static const enum vmcs_field fields[] = {
+	        VMCS_PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS, VMCS_VM_ENTRY_CONTROLS};
+
+	for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		transition_set(&nested->vmcs02, fields[i],
+		        merge_functions[fields[i]](nested, &nested->checked12, nested->config.vmcs01));
+	}
+}
