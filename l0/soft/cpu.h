@@ -321,6 +321,8 @@ void soft_write_cr4(struct soft_cpu *cpu, uint64_t value);
 /** RDMSR and WRMSR of the MSRs the CPU itself has. False: #GP(0). */
 bool soft_read_msr(struct soft_cpu *cpu, uint32_t msr, uint64_t *value);
 bool soft_write_msr(struct soft_cpu *cpu, uint32_t msr, uint64_t value);
+/** INVPCID after its intercepts: checks (#GP) and invalidation. */
+void soft_invpcid(struct soft_cpu *cpu, uint64_t type, const uint64_t descriptor[2]);
 /** RDTSC's value: retired instructions, scaled and offset. */
 uint64_t soft_read_tsc(const struct soft_cpu *cpu);
 

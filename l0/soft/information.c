@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "information.h"
 
+#include "decode.h"
+
 /*
  *  31:28 27  26:23 22   21:18 17:15 14:11 10 9:7  6:3  2 1:0
  * |reg2 |nob|base |noi |index| seg |     |reg|addr|reg1| |scale|

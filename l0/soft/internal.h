@@ -105,6 +105,10 @@ enum soft_invalidate {
 };
 void soft_tlb_invalidate(struct soft_cpu *cpu, enum soft_invalidate what, uint16_t pcid, uint64_t linear);
 
+/* ---- control.c ---- */
+/** CR4 bits a guest may set: machine_caps.cr4_fixed1. */
+extern const uint64_t soft_cr4_allowed;
+
 /* ---- mmu.c ---- */
 /** A guest-physical access by the CPU itself, not through a linear address. Unwinds with an EPT exit. */
 uint64_t soft_read_physical(struct soft_cpu *cpu, uint64_t gpa, unsigned size);
