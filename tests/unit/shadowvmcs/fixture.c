@@ -390,6 +390,7 @@ void fixture_setup(struct fixture *f, enum fixture_kind kind)
 	        .vmread_bitmap = page_of(f, PAGE_VMREAD),
 	        .vmwrite_bitmap = page_of(f, PAGE_VMWRITE),
 	        .shadow_region = page_of(f, PAGE_SHADOW),
+	        .feature_control = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_OUTSIDE_SMX,
 	};
 	if (f->config.ept02_mode == EPT02_EAGER) {
 		f->config.extents = calloc((size_t)EPT02_ROOTS * EPT02_EXTENTS, sizeof(struct ept02_extent));
