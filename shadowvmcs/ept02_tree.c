@@ -43,7 +43,7 @@ static bool is_empty(const uint64_t *table)
 
 /*
  * Clear [begin, end) in a table that translates from l2_gpa on, and give back the tables below that became empty. No
- * large page may cross begin or end. True: the table itself is empty now.
+ * large page may cross begin or end, and begin < end. True: the table itself is empty now.
  */
 static bool clear_range(const struct ept02_tree *tree, uint64_t *table, unsigned level, uint64_t l2_gpa, uint64_t begin,
         uint64_t end, bool *removed)
@@ -112,6 +112,8 @@ static int tree_unmap(void *ctx, uint64_t eptp02, uint64_t l2_gpa, uint64_t size
 
 	if (!range_valid(l2_gpa, size))
 		return -EINVAL;
+	if (size == 0)
+		return 0;
 	/* Both splits first: they change no translation, so a failure leaves all as it was. */
 	error = split_at(tree, eptp02, l2_gpa);
 	if (!error && l2_gpa + size < EPT02_L2_LIMIT)
@@ -184,7 +186,7 @@ static unsigned leaf_level_for(const struct ept02_tree *tree, uint64_t l2_gpa, u
 static int tree_map(void *ctx, uint64_t eptp02, uint64_t l2_gpa, uint64_t l1_gpa, uint64_t size, uint64_t access)
 {
 	const struct ept02_tree *tree = ctx;
-	uint64_t done = 0;
+	uint64_t done = 0, end;
 	bool removed;
 	int error = 0;
 
@@ -200,9 +202,10 @@ static int tree_map(void *ctx, uint64_t eptp02, uint64_t l2_gpa, uint64_t l1_gpa
 	}
 	if (!error)
 		return 0;
-	/* Undo, and after -ENOSPC also give back the tables made for the entry that did not come to be. */
-	clear_range(tree, table_at(tree, eptp02), 4, 0, l2_gpa, l2_gpa + done + (error == -ENOSPC ? EPT02_PAGE : 0),
-	        &removed);
+	/* Undo. After -ENOSPC nothing is mapped at the page that did not come to be, but tables were made for it. */
+	end = l2_gpa + done + (error == -ENOSPC ? EPT02_PAGE : 0);
+	if (end != l2_gpa)
+		clear_range(tree, table_at(tree, eptp02), 4, 0, l2_gpa, end, &removed);
 	return error;
 }
 
