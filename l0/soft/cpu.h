@@ -178,6 +178,7 @@ struct soft_cpu {
 	 * sets the next one (timers, limit; retired + 1 to look after each instruction). 0 = look before the next. */
 	uint64_t stop_at;
 	volatile int kicked;
+	uint64_t deadline;          /**< enter returns -EINTR when `retired` reaches it; ~0 = never */
 	uint64_t walk_references_1d, walk_references_2d; /**< page-table entries read by walks without / with EPT */
 
 	/* ---- the instruction being executed (for faults and exits) ---- */

@@ -290,6 +290,8 @@ static uint64_t next_look(const struct soft_cpu *cpu)
 
 	if (cpu->preemption_timer_on)
 		next = cpu->preemption_deadline;
+	if (cpu->deadline < next)
+		next = cpu->deadline;
 	if ((cpu->proc & VMX_BIT(PROC_MONITOR_TRAP_FLAG)) || code_breakpoints(cpu))
 		next = cpu->retired + 1;
 	return next;
@@ -342,6 +344,8 @@ int soft_check_events(struct soft_cpu *cpu)
 			return 1;
 		cpu->insn_rip = cpu->rip;
 	}
+	if (cpu->retired >= cpu->deadline)
+		soft_unwind(cpu, SOFT_UNWIND_KICK);
 	cpu->stop_at = next_look(cpu);
 	return 0;
 }
