@@ -296,6 +296,13 @@ static void finish_instruction(struct soft_cpu *cpu, uint64_t rflags_before)
 		cpu->pending_debug |= DR6_BS;
 }
 
+static int mmio_refused(struct machine *machine, const struct vmcs *vmcs, uint64_t gpa, const char *how)
+{
+	snprintf(machine->error, sizeof(machine->error), "access to the device at %#llx, RIP %#llx, %s",
+	        (unsigned long long)gpa, (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RIP), how);
+	return -EIO;
+}
+
 static int emulate_mmio(
         struct machine *machine, struct vmcs *vmcs, struct guest_regs *regs, uint64_t gpa, const struct mmio_bus *bus)
 {
