@@ -6,7 +6,8 @@
 #include "transition.h"
 
 /* IA32_VMX_MISC, SDM vol. 3, A.6. */
-#define MISC_CR3_TARGETS(misc) ((misc) >> 16 & 0x1ff)
+#define MISC_CR3_TARGETS_SHIFT 16
+#define MISC_CR3_TARGETS_MASK 0x1ffu
 #define MISC_ZERO_LENGTH_INJECTION (1ull << 30)
 
 #define MSR_LIST_ENTRY_BYTES 16
@@ -44,15 +45,20 @@ static bool list_address(const struct nested *nested, uint64_t address, uint64_t
 }
 #define LIST_VALID(name) (FIELD(name##_COUNT) == 0 || list_address(nested, FIELD(name##_ADDRESS), FIELD(name##_COUNT)))
 
+#define EPTP_VALID(name) ept12_eptp_valid(nested, FIELD(name))
+
 /* ---- 27.2.1.1 VM-execution controls ---- */
 
 static const char *check_execution_words(const struct nested *nested, const struct vmcs *v)
 {
+	const bool secondary = PROC(ACTIVATE_SECONDARY_CONTROLS);
+	const uint64_t misc = nested->caps.msr[MSR_IA32_VMX_MISC - VMX_MSR_FIRST];
+	const uint64_t cr3_targets_max = misc >> MISC_CR3_TARGETS_SHIFT & MISC_CR3_TARGETS_MASK;
+
 	CHECK(ALLOWED(PIN, PIN_BASED_VM_EXECUTION_CONTROLS));
 	CHECK(ALLOWED(PROC, PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS));
-	CHECK(IMPLIES(
-	        PROC(ACTIVATE_SECONDARY_CONTROLS), ALLOWED(PROC2, SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS)));
-	CHECK(FIELD(CR3_TARGET_COUNT) <= MISC_CR3_TARGETS(nested->caps.msr[MSR_IA32_VMX_MISC - VMX_MSR_FIRST]));
+	CHECK(IMPLIES(secondary, ALLOWED(PROC2, SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS)));
+	CHECK(FIELD(CR3_TARGET_COUNT) <= cr3_targets_max);
 	CHECK(IMPLIES(PROC(USE_IO_BITMAPS), ALIGNED(IO_BITMAP_A, 4096)));
 	CHECK(IMPLIES(PROC(USE_IO_BITMAPS), ALIGNED(IO_BITMAP_B, 4096)));
 	CHECK(IMPLIES(PROC(USE_MSR_BITMAPS), ALIGNED(MSR_BITMAP, 4096)));
@@ -82,17 +88,19 @@ static const char *check_apic_virtualization(const struct nested *nested, const 
 
 static const char *check_memory_virtualization(const struct nested *nested, const struct vmcs *v)
 {
+	const bool functions = PROC2(ENABLE_VM_FUNCTIONS);
+	const bool eptp_switching = functions && (FIELD(VM_FUNCTION_CONTROLS) & 1);
+	const uint64_t functions_offered = nested->caps.msr[MSR_IA32_VMX_VMFUNC - VMX_MSR_FIRST];
+
 	CHECK(IMPLIES(PROC2(ENABLE_VPID), FIELD(VIRTUAL_PROCESSOR_ID) != 0));
-	CHECK(IMPLIES(PROC2(ENABLE_EPT), ept12_eptp_valid(nested, FIELD(EPT_POINTER))));
+	CHECK(IMPLIES(PROC2(ENABLE_EPT), EPTP_VALID(EPT_POINTER)));
 	CHECK(IMPLIES(PROC2(ENABLE_PML), PROC2(ENABLE_EPT)));
 	CHECK(IMPLIES(PROC2(ENABLE_PML), ALIGNED(PML_ADDRESS, 4096)));
 	CHECK(IMPLIES(PROC2(UNRESTRICTED_GUEST), PROC2(ENABLE_EPT)));
 	CHECK(IMPLIES(PROC2(MODE_BASED_EXECUTE_CONTROL), PROC2(ENABLE_EPT)));
-	CHECK(IMPLIES(PROC2(ENABLE_VM_FUNCTIONS),
-	        !(FIELD(VM_FUNCTION_CONTROLS) & ~nested->caps.msr[MSR_IA32_VMX_VMFUNC - VMX_MSR_FIRST])));
-	CHECK(IMPLIES(PROC2(ENABLE_VM_FUNCTIONS) && (FIELD(VM_FUNCTION_CONTROLS) & 1), PROC2(ENABLE_EPT)));
-	CHECK(IMPLIES(
-	        PROC2(ENABLE_VM_FUNCTIONS) && (FIELD(VM_FUNCTION_CONTROLS) & 1), ALIGNED(EPTP_LIST_ADDRESS, 4096)));
+	CHECK(IMPLIES(functions, !(FIELD(VM_FUNCTION_CONTROLS) & ~functions_offered)));
+	CHECK(IMPLIES(eptp_switching, PROC2(ENABLE_EPT)));
+	CHECK(IMPLIES(eptp_switching, ALIGNED(EPTP_LIST_ADDRESS, 4096)));
 	CHECK(IMPLIES(PROC2(VMCS_SHADOWING), ALIGNED(VMREAD_BITMAP, 4096)));
 	CHECK(IMPLIES(PROC2(VMCS_SHADOWING), ALIGNED(VMWRITE_BITMAP, 4096)));
 	CHECK(IMPLIES(PROC2(EPT_VIOLATION_VE), ALIGNED(VIRTUALIZATION_EXCEPTION_ADDRESS, 4096)));
@@ -103,13 +111,13 @@ static const char *check_memory_virtualization(const struct nested *nested, cons
 static const char *check_tpr_threshold(const struct nested *nested, const struct vmcs *v)
 {
 	const uint8_t *page;
-	unsigned vtpr;
+	unsigned vtpr_class;
 
 	if (!PROC(TPR_SHADOW) || PROC2(VIRTUALIZE_APIC_ACCESSES) || PROC2(VIRTUAL_INTERRUPT_DELIVERY))
 		return 0;
 	page = nested->config.ops.l1_page(nested->config.ops.ctx, FIELD(VIRTUAL_APIC_ADDRESS));
-	vtpr = page ? page[VIRTUAL_APIC_TPR] : 0;
-	CHECK(FIELD(TPR_THRESHOLD) <= (vtpr >> 4));
+	vtpr_class = page ? page[VIRTUAL_APIC_TPR] >> 4 : 0;
+	CHECK(FIELD(TPR_THRESHOLD) <= vtpr_class);
 	return 0;
 }
 
@@ -125,6 +133,9 @@ static const char *check_exit_controls(const struct nested *nested, const struct
 }
 
 /* ---- 27.2.1.3 VM-entry controls ---- */
+
+#define INTR_TYPE_RESERVED 1
+#define INTR_INFO_RESERVED 0x7ffff000u
 
 static bool vector_has_error_code(uint32_t vector)
 {
@@ -151,6 +162,7 @@ static const char *check_event_injection(const struct nested *nested, const stru
 	const uint32_t info = (uint32_t)FIELD(VM_ENTRY_INTERRUPTION_INFORMATION);
 	const uint32_t type = (info & INTR_INFO_TYPE_MASK) >> INTR_INFO_TYPE_SHIFT;
 	const uint32_t vector = info & INTR_INFO_VECTOR_MASK;
+	const bool exception = type == INTR_TYPE_HARDWARE_EXCEPTION;
 	const bool error_code = info & INTR_INFO_ERROR_CODE;
 	const bool protected_mode = !PROC2(UNRESTRICTED_GUEST) || (FIELD(GUEST_CR0) & CR0_PE);
 	const bool software = type == INTR_TYPE_SOFTWARE_INTERRUPT || type == INTR_TYPE_PRIVILEGED_SOFTWARE_EXCEPTION ||
@@ -160,11 +172,11 @@ static const char *check_event_injection(const struct nested *nested, const stru
 
 	if (!(info & INTR_INFO_VALID))
 		return 0;
-	CHECK(type != 1 /* reserved */);
+	CHECK(type != INTR_TYPE_RESERVED);
 	CHECK(IMPLIES(type == INTR_TYPE_OTHER, can_trap));
 	CHECK(vector_fits_type(type, vector));
-	CHECK(error_code == (protected_mode && type == INTR_TYPE_HARDWARE_EXCEPTION && vector_has_error_code(vector)));
-	CHECK(!(info & 0x7ffff000) /* reserved */);
+	CHECK(error_code == (protected_mode && exception && vector_has_error_code(vector)));
+	CHECK(!(info & INTR_INFO_RESERVED));
 	CHECK(IMPLIES(error_code, !(FIELD(VM_ENTRY_EXCEPTION_ERROR_CODE) >> 16)));
 	CHECK(IMPLIES(software, FIELD(VM_ENTRY_INSTRUCTION_LENGTH) <= 15));
 	CHECK(IMPLIES(software && FIELD(VM_ENTRY_INSTRUCTION_LENGTH) == 0, zero_length));

@@ -37,21 +37,26 @@ static bool cr_supported(const struct nested *nested, uint32_t fixed0, uint64_t 
 
 	return (value & must) == must && !(value & ~may);
 }
+/* CD and NW are never checked. */
+#define SUPPORTED(cr, name, exempt)                                                                                    \
+	cr_supported(nested, MSR_IA32_VMX_##cr##_FIXED0, FIELD(name), (exempt) | cr##_NEVER_CHECKED)
+#define CR0_NEVER_CHECKED (CR0_CD | CR0_NW)
+#define CR4_NEVER_CHECKED 0ull
 
 static bool address_in_width(const struct nested *nested, uint64_t address)
 {
 	return !(address & ~caps_physical_mask(&nested->config.machine));
 }
+#define IN_WIDTH(name) address_in_width(nested, FIELD(name))
 
 static const char *check_msrs(const struct vmcs *v)
 {
 	const bool ia32e = ENTRY(IA32E_MODE_GUEST);
 
-	CHECK(x86_canonical(FIELD(GUEST_IA32_SYSENTER_ESP)));
-	CHECK(x86_canonical(FIELD(GUEST_IA32_SYSENTER_EIP)));
-	CHECK(IMPLIES(ENTRY(LOAD_IA32_PERF_GLOBAL_CTRL),
-	        !(FIELD(GUEST_IA32_PERF_GLOBAL_CTRL) & ~PERF_GLOBAL_CTRL_VALID_BITS)));
-	CHECK(IMPLIES(ENTRY(LOAD_IA32_PAT), x86_pat_valid(FIELD(GUEST_IA32_PAT))));
+	CHECK(CANONICAL(GUEST_IA32_SYSENTER_ESP));
+	CHECK(CANONICAL(GUEST_IA32_SYSENTER_EIP));
+	CHECK(IMPLIES(ENTRY(LOAD_IA32_PERF_GLOBAL_CTRL), PERF_GLOBAL_VALID(GUEST_IA32_PERF_GLOBAL_CTRL)));
+	CHECK(IMPLIES(ENTRY(LOAD_IA32_PAT), PAT_VALID(GUEST_IA32_PAT)));
 	CHECK(IMPLIES(ENTRY(LOAD_IA32_EFER), !(FIELD(GUEST_IA32_EFER) & ~EFER_VALID_BITS)));
 	CHECK(IMPLIES(ENTRY(LOAD_IA32_EFER), !!(FIELD(GUEST_IA32_EFER) & EFER_LMA) == ia32e));
 	CHECK(IMPLIES(ENTRY(LOAD_IA32_EFER) && (FIELD(GUEST_CR0) & CR0_PG),
@@ -66,15 +71,15 @@ static const char *check_registers(const struct nested *nested, const struct vmc
 	const bool ia32e = ENTRY(IA32E_MODE_GUEST);
 	const uint64_t cr0_exempt = PROC2(UNRESTRICTED_GUEST) ? CR0_PE | CR0_PG : 0;
 
-	CHECK(cr_supported(nested, MSR_IA32_VMX_CR0_FIXED0, FIELD(GUEST_CR0), cr0_exempt | CR0_CD | CR0_NW));
+	CHECK(SUPPORTED(CR0, GUEST_CR0, cr0_exempt));
 	CHECK(IMPLIES(FIELD(GUEST_CR0) & CR0_PG, FIELD(GUEST_CR0) & CR0_PE));
-	CHECK(cr_supported(nested, MSR_IA32_VMX_CR4_FIXED0, FIELD(GUEST_CR4), 0));
+	CHECK(SUPPORTED(CR4, GUEST_CR4, 0));
 	CHECK(IMPLIES(FIELD(GUEST_CR4) & CR4_CET, FIELD(GUEST_CR0) & CR0_WP));
 	CHECK(IMPLIES(ENTRY(LOAD_DEBUG_CONTROLS), !(FIELD(GUEST_IA32_DEBUGCTL) & ~DEBUGCTL_VALID_BITS)));
 	CHECK(IMPLIES(ia32e, FIELD(GUEST_CR0) & CR0_PG));
 	CHECK(IMPLIES(ia32e, FIELD(GUEST_CR4) & CR4_PAE));
 	CHECK(IMPLIES(!ia32e, !(FIELD(GUEST_CR4) & CR4_PCIDE)));
-	CHECK(address_in_width(nested, FIELD(GUEST_CR3)));
+	CHECK(IN_WIDTH(GUEST_CR3));
 	CHECK(IMPLIES(ENTRY(LOAD_DEBUG_CONTROLS), !(FIELD(GUEST_DR7) >> 32)));
 	return check_msrs(v);
 }
@@ -84,8 +89,8 @@ static const char *check_registers(const struct nested *nested, const struct vmc
 static const char *check_descriptor_tables(const struct nested *nested, const struct vmcs *v)
 {
 	(void)nested;
-	CHECK(x86_canonical(FIELD(GUEST_GDTR_BASE)));
-	CHECK(x86_canonical(FIELD(GUEST_IDTR_BASE)));
+	CHECK(CANONICAL(GUEST_GDTR_BASE));
+	CHECK(CANONICAL(GUEST_IDTR_BASE));
 	CHECK(!(FIELD(GUEST_GDTR_LIMIT) >> 16));
 	CHECK(!(FIELD(GUEST_IDTR_LIMIT) >> 16));
 	return 0;
@@ -100,6 +105,8 @@ static bool injects(const struct vmcs *v, enum intr_type type)
 	return (info & INTR_INFO_VALID) && (info & INTR_INFO_TYPE_MASK) >> INTR_INFO_TYPE_SHIFT == (uint32_t)type;
 }
 
+#define INJECTS(type) injects(v, INTR_TYPE_##type)
+
 static const char *check_rip_rflags(const struct nested *nested, const struct vmcs *v)
 {
 	const bool ia32e = ENTRY(IA32E_MODE_GUEST);
@@ -107,12 +114,12 @@ static const char *check_rip_rflags(const struct nested *nested, const struct vm
 	const bool cs_64 = FIELD(GUEST_CS_ACCESS_RIGHTS) & AR_L;
 
 	CHECK(IMPLIES(!ia32e || (cs_known && !cs_64), !(FIELD(GUEST_RIP) >> 32)));
-	CHECK(IMPLIES(ia32e, x86_canonical(FIELD(GUEST_RIP))));
+	CHECK(IMPLIES(ia32e, CANONICAL(GUEST_RIP)));
 	CHECK(!(FIELD(GUEST_RFLAGS) & RFLAGS_RESERVED));
 	CHECK(FIELD(GUEST_RFLAGS) & RFLAGS_FIXED);
 	CHECK(IMPLIES(ia32e, !(FIELD(GUEST_RFLAGS) & RFLAGS_VM)));
 	CHECK(IMPLIES(!(FIELD(GUEST_CR0) & CR0_PE), !(FIELD(GUEST_RFLAGS) & RFLAGS_VM)));
-	CHECK(IMPLIES(injects(v, INTR_TYPE_EXTERNAL), FIELD(GUEST_RFLAGS) & RFLAGS_IF));
+	CHECK(IMPLIES(INJECTS(EXTERNAL), FIELD(GUEST_RFLAGS) & RFLAGS_IF));
 	return 0;
 }
 
@@ -161,14 +168,17 @@ static bool event_fits_activity(const struct vmcs *v)
 
 #define BLOCKED_BY(bits) ((FIELD(GUEST_INTERRUPTIBILITY_STATE) & (bits)) != 0)
 
+#define ACTIVITY_SUPPORTED activity_supported(nested, FIELD(GUEST_ACTIVITY_STATE))
+#define EVENT_FITS_ACTIVITY event_fits_activity(v)
+#define SS_DPL (FIELD(GUEST_SS_ACCESS_RIGHTS) >> AR_DPL_SHIFT & 3)
+
 static const char *check_activity(const struct nested *nested, const struct vmcs *v)
 {
-	CHECK(activity_supported(nested, FIELD(GUEST_ACTIVITY_STATE)));
-	CHECK(IMPLIES(
-	        FIELD(GUEST_ACTIVITY_STATE) == ACTIVITY_HLT, (FIELD(GUEST_SS_ACCESS_RIGHTS) >> AR_DPL_SHIFT & 3) == 0));
+	CHECK(ACTIVITY_SUPPORTED);
+	CHECK(IMPLIES(FIELD(GUEST_ACTIVITY_STATE) == ACTIVITY_HLT, SS_DPL == 0));
 	CHECK(IMPLIES(BLOCKED_BY(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS),
 	        FIELD(GUEST_ACTIVITY_STATE) == ACTIVITY_ACTIVE));
-	CHECK(event_fits_activity(v));
+	CHECK(EVENT_FITS_ACTIVITY);
 	return 0;
 }
 
@@ -180,15 +190,15 @@ static const char *check_interruptibility(const struct vmcs *v)
 	CHECK(!BLOCKED_BY(reserved));
 	CHECK(!(BLOCKED_BY(INTERRUPTIBILITY_STI) && BLOCKED_BY(INTERRUPTIBILITY_MOV_SS)));
 	CHECK(IMPLIES(!(FIELD(GUEST_RFLAGS) & RFLAGS_IF), !BLOCKED_BY(INTERRUPTIBILITY_STI)));
-	CHECK(IMPLIES(injects(v, INTR_TYPE_EXTERNAL), !BLOCKED_BY(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)));
+	CHECK(IMPLIES(INJECTS(EXTERNAL), !BLOCKED_BY(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)));
 	CHECK(!BLOCKED_BY(INTERRUPTIBILITY_SMI));
-	CHECK(IMPLIES(injects(v, INTR_TYPE_NMI) && PIN(VIRTUAL_NMIS), !BLOCKED_BY(INTERRUPTIBILITY_NMI)));
+	CHECK(IMPLIES(INJECTS(NMI) && PIN(VIRTUAL_NMIS), !BLOCKED_BY(INTERRUPTIBILITY_NMI)));
 	return 0;
 }
 
 static const char *check_nmi_blocking(const struct vmcs *v)
 {
-	CHECK(IMPLIES(injects(v, INTR_TYPE_NMI), !BLOCKED_BY(INTERRUPTIBILITY_MOV_SS)));
+	CHECK(IMPLIES(INJECTS(NMI), !BLOCKED_BY(INTERRUPTIBILITY_MOV_SS)));
 	return 0;
 }
 
@@ -226,13 +236,15 @@ static bool link_region_matches(const struct nested *nested, const struct vmcs *
 	return revision == wanted;
 }
 
+#define LINK_REGION_MATCHES link_region_matches(nested, v)
+
 static const char *check_link_pointer(const struct nested *nested, const struct vmcs *v)
 {
 	if (FIELD(VMCS_LINK_POINTER) == LINK_POINTER_NONE)
 		return 0;
 	CHECK(!(FIELD(VMCS_LINK_POINTER) & 0xfff));
-	CHECK(address_in_width(nested, FIELD(VMCS_LINK_POINTER)));
-	CHECK(link_region_matches(nested, v));
+	CHECK(IN_WIDTH(VMCS_LINK_POINTER));
+	CHECK(LINK_REGION_MATCHES);
 	CHECK(FIELD(VMCS_LINK_POINTER) != nested->vmcs12_gpa);
 	return 0;
 }
@@ -269,11 +281,13 @@ static bool pdptes_valid(const struct nested *nested, const struct vmcs *v)
 	       transition_pdpte_valid(nested, pdptes[2]) && transition_pdpte_valid(nested, pdptes[3]);
 }
 
+#define PDPTES_VALID pdptes_valid(nested, v)
+
 static const char *check_pdptes(const struct nested *nested, const struct vmcs *v)
 {
 	if (!transition_pae_paging(FIELD(GUEST_CR0), FIELD(GUEST_CR4), ENTRY(IA32E_MODE_GUEST)))
 		return 0;
-	CHECK(pdptes_valid(nested, v));
+	CHECK(PDPTES_VALID);
 	return 0;
 }
 

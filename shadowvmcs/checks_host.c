@@ -7,15 +7,17 @@
 static bool cr_supported(const struct nested *nested, uint32_t fixed0, uint64_t value)
 {
 	const uint64_t must = nested->caps.msr[fixed0 - VMX_MSR_FIRST];
-	const uint64_t may = nested->caps.msr[fixed0 + 1 - VMX_MSR_FIRST];
+	const uint64_t may = nested->caps.msr[fixed0 + 1 - VMX_MSR_FIRST]; /* ..._FIXED1 */
 
 	return (value & must) == must && !(value & ~may);
 }
+#define SUPPORTED(cr, name) cr_supported(nested, MSR_IA32_VMX_##cr##_FIXED0, FIELD(name))
 
 static bool address_in_width(const struct nested *nested, uint64_t address)
 {
 	return !(address & ~caps_physical_mask(&nested->config.machine));
 }
+#define IN_WIDTH(name) address_in_width(nested, FIELD(name))
 
 /* ---- 27.2.2 control registers and MSRs ---- */
 
@@ -23,15 +25,14 @@ static const char *check_registers(const struct nested *nested, const struct vmc
 {
 	const bool long_mode = EXIT(HOST_ADDRESS_SPACE_SIZE);
 
-	CHECK(cr_supported(nested, MSR_IA32_VMX_CR0_FIXED0, FIELD(HOST_CR0)));
-	CHECK(cr_supported(nested, MSR_IA32_VMX_CR4_FIXED0, FIELD(HOST_CR4)));
+	CHECK(SUPPORTED(CR0, HOST_CR0));
+	CHECK(SUPPORTED(CR4, HOST_CR4));
 	CHECK(IMPLIES(FIELD(HOST_CR4) & CR4_CET, FIELD(HOST_CR0) & CR0_WP));
-	CHECK(address_in_width(nested, FIELD(HOST_CR3)));
-	CHECK(x86_canonical(FIELD(HOST_IA32_SYSENTER_ESP)));
-	CHECK(x86_canonical(FIELD(HOST_IA32_SYSENTER_EIP)));
-	CHECK(IMPLIES(
-	        EXIT(LOAD_IA32_PERF_GLOBAL_CTRL), !(FIELD(HOST_IA32_PERF_GLOBAL_CTRL) & ~PERF_GLOBAL_CTRL_VALID_BITS)));
-	CHECK(IMPLIES(EXIT(LOAD_IA32_PAT), x86_pat_valid(FIELD(HOST_IA32_PAT))));
+	CHECK(IN_WIDTH(HOST_CR3));
+	CHECK(CANONICAL(HOST_IA32_SYSENTER_ESP));
+	CHECK(CANONICAL(HOST_IA32_SYSENTER_EIP));
+	CHECK(IMPLIES(EXIT(LOAD_IA32_PERF_GLOBAL_CTRL), PERF_GLOBAL_VALID(HOST_IA32_PERF_GLOBAL_CTRL)));
+	CHECK(IMPLIES(EXIT(LOAD_IA32_PAT), PAT_VALID(HOST_IA32_PAT)));
 	CHECK(IMPLIES(EXIT(LOAD_IA32_EFER), !(FIELD(HOST_IA32_EFER) & ~EFER_VALID_BITS)));
 	CHECK(IMPLIES(EXIT(LOAD_IA32_EFER), !!(FIELD(HOST_IA32_EFER) & EFER_LMA) == long_mode));
 	CHECK(IMPLIES(EXIT(LOAD_IA32_EFER), !!(FIELD(HOST_IA32_EFER) & EFER_LME) == long_mode));
@@ -55,11 +56,11 @@ static const char *check_segments(const struct nested *nested, const struct vmcs
 	CHECK(FIELD(HOST_CS_SELECTOR) != 0);
 	CHECK(FIELD(HOST_TR_SELECTOR) != 0);
 	CHECK(IMPLIES(!EXIT(HOST_ADDRESS_SPACE_SIZE), FIELD(HOST_SS_SELECTOR) != 0));
-	CHECK(x86_canonical(FIELD(HOST_FS_BASE)));
-	CHECK(x86_canonical(FIELD(HOST_GS_BASE)));
-	CHECK(x86_canonical(FIELD(HOST_GDTR_BASE)));
-	CHECK(x86_canonical(FIELD(HOST_IDTR_BASE)));
-	CHECK(x86_canonical(FIELD(HOST_TR_BASE)));
+	CHECK(CANONICAL(HOST_FS_BASE));
+	CHECK(CANONICAL(HOST_GS_BASE));
+	CHECK(CANONICAL(HOST_GDTR_BASE));
+	CHECK(CANONICAL(HOST_IDTR_BASE));
+	CHECK(CANONICAL(HOST_TR_BASE));
 	return 0;
 }
 
@@ -84,11 +85,11 @@ static const char *check_address_space(const struct nested *nested, const struct
 	CHECK(IMPLIES(!l1_in_ia32e, !ENTRY(IA32E_MODE_GUEST)));
 	CHECK(IMPLIES(!l1_in_ia32e, !long_mode));
 	CHECK(IMPLIES(l1_in_ia32e, long_mode));
-	CHECK(IMPLIES(!long_mode, !ENTRY(IA32E_MODE_GUEST)));
+	/* That a 32-bit host enters no IA-32e guest follows from the three above. */
 	CHECK(IMPLIES(!long_mode, !(FIELD(HOST_CR4) & CR4_PCIDE)));
 	CHECK(IMPLIES(!long_mode, !(FIELD(HOST_RIP) >> 32)));
 	CHECK(IMPLIES(long_mode, FIELD(HOST_CR4) & CR4_PAE));
-	CHECK(IMPLIES(long_mode, x86_canonical(FIELD(HOST_RIP))));
+	CHECK(IMPLIES(long_mode, CANONICAL(HOST_RIP)));
 	return 0;
 }
 

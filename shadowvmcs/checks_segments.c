@@ -59,10 +59,10 @@ static const char *check_selectors(const struct vmcs *v, bool v8086, bool unrest
 
 static const char *check_bases(const struct vmcs *v)
 {
-	CHECK(x86_canonical(BASE(TR)));
-	CHECK(x86_canonical(BASE(FS)));
-	CHECK(x86_canonical(BASE(GS)));
-	CHECK(IMPLIES(USABLE(LDTR), x86_canonical(BASE(LDTR))));
+	CHECK(CANONICAL(GUEST_TR_BASE));
+	CHECK(CANONICAL(GUEST_FS_BASE));
+	CHECK(CANONICAL(GUEST_GS_BASE));
+	CHECK(IMPLIES(USABLE(LDTR), CANONICAL(GUEST_LDTR_BASE)));
 	CHECK(!(BASE(CS) >> 32));
 	CHECK(IMPLIES(USABLE(SS), !(BASE(SS) >> 32)));
 	CHECK(IMPLIES(USABLE(DS), !(BASE(DS) >> 32)));

@@ -21,6 +21,9 @@
 #define EXIT(name) ((FIELD(PRIMARY_VM_EXIT_CONTROLS) & VMX_BIT(EXIT_##name)) != 0)
 #define ENTRY(name) ((FIELD(VM_ENTRY_CONTROLS) & VMX_BIT(ENTRY_##name)) != 0)
 #define IMPLIES(condition, consequence) (!(condition) || (consequence))
+#define CANONICAL(name) x86_canonical(FIELD(name))
+#define PAT_VALID(name) x86_pat_valid(FIELD(name))
+#define PERF_GLOBAL_VALID(name) (!(FIELD(name) & ~PERF_GLOBAL_CTRL_VALID_BITS))
 
 /** Secondary controls in force: all 0 unless "activate secondary controls" is 1 (SDM vol. 3, 25.6.2). */
 static inline uint32_t transition_proc2(const struct vmcs *v)
