@@ -71,17 +71,30 @@ ACCESS_INLINE bool access_shadowed(uint64_t bitmap, enum vmcs_field field)
 {
 	const unsigned encoding = access_encodings[field];
 
-	return !(*(volatile uint8_t *)(bitmap + encoding / 8) & 1u << encoding % 8);
+	return !(*(const uint8_t *)(bitmap + encoding / 8) & 1u << encoding % 8);
+}
+
+/* Out of line (exit_entry.S), keeping every register but RAX: the paths that need no call shall not pay for it. */
+ACCESS_INLINE uint64_t access_read_call(uint64_t encoding)
+{
+	uint64_t value;
+
+	__asm__ volatile("call l1_pv_read" : "=a"(value) : "c"(encoding) : "memory", "cc");
+	return value;
+}
+
+ACCESS_INLINE void access_write_call(uint64_t encoding, uint64_t value)
+{
+	uint64_t rax = value;
+
+	__asm__ volatile("call l1_pv_write" : "+a"(rax) : "c"(encoding) : "memory", "cc");
 }
 
 ACCESS_INLINE uint64_t access_read(enum vmcs_field field)
 {
-	uint64_t value = 0;
-
 	if (__builtin_expect(access_shadowed(BOOT_GPA_VMREAD_BITMAP, field), 1))
 		return ACCESS_REGION->field[field];
-	vmx_pv_call(PV_VMREAD, access_encodings[field], &value, 0);
-	return value;
+	return access_read_call(access_encodings[field]);
 }
 
 ACCESS_INLINE void access_write(enum vmcs_field field, uint64_t value)
@@ -89,7 +102,7 @@ ACCESS_INLINE void access_write(enum vmcs_field field, uint64_t value)
 	if (__builtin_expect(access_shadowed(BOOT_GPA_VMWRITE_BITMAP, field), 1))
 		ACCESS_REGION->field[field] = value;
 	else
-		vmx_pv_call(PV_VMWRITE, access_encodings[field], &value, 0);
+		access_write_call(access_encodings[field], value);
 }
 
 #elif L1_ACCESS == L1_ACCESS_DIRECT

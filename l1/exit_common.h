@@ -7,6 +7,9 @@
 #include "shadowvmcs/nested.h"
 #include "shadowvmcs/x86.h"
 
+/** Handlers of rare or long paths stay out of line, so that the short ones need no stack frame. */
+#define EXIT_OUTLINE static __attribute__((noinline))
+
 /** Bytes of the exiting instruction, where its opcode has one length only: the VMCS need not be asked. */
 ACCESS_INLINE uint64_t exit_length(unsigned fixed, const bool log)
 {

@@ -48,6 +48,7 @@ ACCESS_INLINE void exit_io(const bool log)
 
 	if (qualification & IO_STRING)
 		l1_report_exit("is a string I/O instruction, which L1 does not emulate");
+	exit_skip(length);
 	switch (IO_PORT(qualification)) {
 	case TESTDEV_PORT_PIO:
 		if (in)
@@ -68,7 +69,6 @@ ACCESS_INLINE void exit_io(const bool log)
 	default:
 		l1_report_exit("is an access to a port where L2 has no device");
 	}
-	exit_skip(length);
 }
 
 #define HLT_BYTES 1
@@ -91,7 +91,7 @@ ACCESS_INLINE void exit_hlt(const bool log)
 
 /* The instruction at RIP loads or stores a register of the test device's page. L2 runs on the identity map that
  * abi/boot_info.h promises, so its RIP is an L2-physical address. */
-ACCESS_INLINE void device_mmio(uint64_t l2_gpa)
+EXIT_OUTLINE void device_mmio(uint64_t l2_gpa)
 {
 	const uint64_t rip = profile_cache[VMCS_GUEST_RIP];
 	struct mmio_instruction instruction;

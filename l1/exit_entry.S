@@ -7,6 +7,10 @@
  */
 #include "abi/pv_vmx.h"
 
+/* enum pv_vmx_op, which the assembler does not know; platform.c holds these to it. */
+#define PV_VMREAD_NUMBER 6
+#define PV_VMWRITE_NUMBER 7
+
 	.text
 	.macro	save_l2
 	push	%r15
@@ -107,6 +111,26 @@ l1_launch_real:
 l1_launch_pv:
 	clear_others
 	out	%al, $PV_VMLAUNCH_PORT
+	ret
+
+	/* RAX = VMREAD of the field RCX; every other register is kept. */
+	.globl	l1_pv_read
+l1_pv_read:
+	push	%rbx
+	mov	$PV_VMREAD_NUMBER, %eax
+	out	%al, $PV_VMX_PORT
+	mov	%rbx, %rax
+	pop	%rbx
+	ret
+
+	/* VMWRITE of RAX to the field RCX; every other register is kept. */
+	.globl	l1_pv_write
+l1_pv_write:
+	push	%rbx
+	mov	%rax, %rbx
+	mov	$PV_VMWRITE_NUMBER, %eax
+	out	%al, $PV_VMX_PORT
+	pop	%rbx
 	ret
 
 	/* TESTDEV_TIMER_VECTOR. */

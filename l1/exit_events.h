@@ -12,7 +12,7 @@
 #define HARDWARE_EXCEPTION ((unsigned)INTR_TYPE_HARDWARE_EXCEPTION << INTR_INFO_TYPE_SHIFT)
 
 /* mmu=shadow: every #PF of L2 comes here first. */
-ACCESS_INLINE void page_fault(const bool log)
+EXIT_OUTLINE void page_fault(const bool log)
 {
 	const uint64_t linear = field_get(VMCS_EXIT_QUALIFICATION, log);
 	const uint32_t error = (uint32_t)field_get(VMCS_VM_EXIT_INTERRUPTION_ERROR_CODE, log);
@@ -52,7 +52,7 @@ ACCESS_INLINE void exit_exception(const bool log)
 }
 
 /* The timer's interrupt is due: inject it, or wait until L2 can take it. */
-ACCESS_INLINE void deliver_timer(const bool log)
+EXIT_OUTLINE void deliver_timer(const bool log)
 {
 	const uint64_t blocked = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
 

@@ -67,21 +67,30 @@ ACCESS_INLINE void exit_wrmsr(const bool log)
 #define CR_REGISTER(qualification) ((qualification) >> 8 & 15)
 #define CR_NO_FLUSH (1ull << 63)
 
+/* mmu=shadow: the CR3 the CPU has is the shadow's, not L2's. */
+EXIT_OUTLINE void shadow_control_register(uint64_t qualification)
+{
+	uint64_t *gpr = l2_reg(&l1_l2_regs, CR_REGISTER(qualification));
+
+	if (CR_TYPE(qualification))
+		*gpr = l1_mmu_guest_cr3();
+	else
+		field_set(VMCS_GUEST_CR3, l1_mmu_load_cr3(*gpr));
+}
+
 ACCESS_INLINE void exit_control_register(const bool log)
 {
 	const uint64_t qualification = field_get(VMCS_EXIT_QUALIFICATION, log);
-	const uint64_t length = field_get(VMCS_VM_EXIT_INSTRUCTION_LENGTH, log);
-	uint64_t *gpr = l2_reg(&l1_l2_regs, CR_REGISTER(qualification));
 
+	exit_skip(field_get(VMCS_VM_EXIT_INSTRUCTION_LENGTH, log));
 	if (CR_NUMBER(qualification) != 3 || CR_TYPE(qualification) > 1 || CR_REGISTER(qualification) == GPR_RSP)
 		l1_report_exit("is no MOV between CR3 and a register other than RSP");
-	if (CR_TYPE(qualification))
-		*gpr = l1_mmu_guest_cr3();
-	else if (l1_mmu_active())
-		field_set(VMCS_GUEST_CR3, l1_mmu_load_cr3(*gpr));
+	if (l1_mmu_active())
+		shadow_control_register(qualification);
+	else if (CR_TYPE(qualification))
+		l1_report_exit("is a MOV from CR3, which L1 intercepts with mmu=shadow only");
 	else
-		field_set(VMCS_GUEST_CR3, *gpr & ~CR_NO_FLUSH);
-	exit_skip(length);
+		field_set(VMCS_GUEST_CR3, *l2_reg(&l1_l2_regs, CR_REGISTER(qualification)) & ~CR_NO_FLUSH);
 }
 
 ACCESS_INLINE void exit_invlpg(const bool log)

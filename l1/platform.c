@@ -6,6 +6,8 @@
 #include "workloads/runtime/io.h"
 #include "workloads/runtime/print.h"
 
+_Static_assert(PV_VMREAD == 6 && PV_VMWRITE == 7, "PV_VMREAD_NUMBER and PV_VMWRITE_NUMBER of exit_entry.S");
+
 uint64_t l1_read_tsc(void)
 {
 	return cpu_rdtsc();

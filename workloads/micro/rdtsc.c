@@ -41,6 +41,9 @@ static void measured(uint64_t ops)
 static void setup(void)
 {
 	workload_clock_by_msr = !(workload_boot->flags & BOOT_FLAG_SITES);
+	if (workload_clock_by_msr && (workload_boot->flags & BOOT_FLAG_STAMPS))
+		print_and_end(TESTDEV_END_REFUSED,
+		        "Time stamps would be operations of the rdtsc workload here: run it without stamps.");
 }
 
 static void before(void)

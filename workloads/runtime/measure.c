@@ -37,13 +37,13 @@ void workload_measure(const struct workload *workload)
 		print_and_end(TESTDEV_END_REFUSED,
 		        "Boot info asks for %u samples of %u operations: ask for at least one of each.",
 		        workload_boot->samples, workload_boot->ops_per_sample);
-	if (warmup) {
-		if (workload->before)
-			workload->before();
-		workload->measured(warmup);
-		if (workload->after)
-			workload->after(warmup);
-	}
+	/* At least one operation, so that whatever the loops touch first has been touched before it counts. */
+	workload->control(1);
+	if (workload->before)
+		workload->before();
+	workload->measured(warmup ? warmup : 1);
+	if (workload->after)
+		workload->after(warmup ? warmup : 1);
 	for (uint64_t sample = 0; sample < workload_boot->samples; sample++) {
 		measure_part(TESTDEV_MARK_CONTROL_BEGIN, TESTDEV_MARK_CONTROL_END, workload->control, sample, ops);
 		if (workload->before)
