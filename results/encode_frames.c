@@ -163,7 +163,8 @@ int encode_cell_end(
 	pack_map(payload, 15);
 	pack_uint_pair(payload, "cell", number);
 	pack_str(payload, "status");
-	pack_str(payload, cell_status_name(result->status));
+	/* A cell that died may leave any number here. */
+	pack_str(payload, cell_status_name(result->status <= CELL_REFUSED ? result->status : CELL_FAILED));
 	pack_str(payload, "reason");
 	pack_text(payload, result->reason, CELL_REASON_BYTES);
 	pack_str(payload, "virtual_time");
