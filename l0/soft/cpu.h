@@ -174,6 +174,7 @@ struct soft_cpu {
 
 	/* ---- time and statistics ---- */
 	uint64_t retired; /**< instructions; the TSC of L0 */
+	uint64_t random;  /**< state of RDRAND and RDSEED: 0 at reset, the same numbers in each run */
 	/** soft_check_events is called before the instruction at which `retired` has reached this value, not before; it
 	 * sets the next one (timers, limit; retired + 1 to look after each instruction). 0 = look before the next. */
 	uint64_t stop_at;
