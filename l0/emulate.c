@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What L0 does for a guest of any level whose exit is L0's own: the instruction, or the event, as the processor would.
+ */
+#include "l0/vmm.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "shadowvmcs/ept12.h"
+#include "shadowvmcs/x86.h"
+
+/* ---- guest state ---- */
+
+void emulate_set(struct vmcs *vmcs, enum vmcs_field field, uint64_t value)
+{
+	vmcs->field[field] = value;
+	vmcs_mask_set(&vmcs->dirty, field);
+	vmcs_mask_clear(&vmcs->stale, field);
+}
+
+uint64_t emulate_get(struct vmm *vmm, struct vmcs *vmcs, enum vmcs_field field)
+{
+	if (vmcs_mask_has(&vmcs->stale, field) && vmm->ops->fetch)
+		vmm->ops->fetch(vmm->machine, vmcs);
+	return vmcs_get(vmcs, field);
+}
+
+uint64_t emulate_gpr(const struct vmm *vmm, const struct vmcs *vmcs, unsigned number)
+{
+	return number == GPR_RSP ? vmcs_get(vmcs, VMCS_GUEST_RSP) : vmm->regs.gpr[number & 15];
+}
+
+void emulate_advance(struct vmcs *vmcs)
+{
+	const uint64_t blocking = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
+
+	vmcs_set(
+	        vmcs, VMCS_GUEST_RIP, vmcs_get(vmcs, VMCS_GUEST_RIP) + vmcs_get(vmcs, VMCS_VM_EXIT_INSTRUCTION_LENGTH));
+	/* Blocking by STI and MOV SS ends with the instruction after them: the one just done. */
+	if (vmcs_get(vmcs, VMCS_GUEST_INTERRUPTIBILITY_STATE) & blocking)
+		vmcs_set(vmcs, VMCS_GUEST_INTERRUPTIBILITY_STATE,
+		        vmcs_get(vmcs, VMCS_GUEST_INTERRUPTIBILITY_STATE) & ~blocking);
+}
+
+void emulate_fault(struct vmm *vmm, uint8_t vector, bool has_error, uint32_t error_code)
+{
+	nested_inject(&vmm->nested,
+	        INTR_INFO_VALID | INTR_TYPE_HARDWARE_EXCEPTION << INTR_INFO_TYPE_SHIFT |
+	                (has_error ? INTR_INFO_ERROR_CODE : 0) | vector,
+	        error_code, 0);
+}
+
+static void forget_linear(struct vmm *vmm, const struct vmcs *vmcs)
+{
+	if (vmm->ops->flush_vpid)
+		vmm->ops->flush_vpid(vmm->machine, (uint16_t)vmcs_get(vmcs, VMCS_VIRTUAL_PROCESSOR_ID));
+}
+
+/* ---- instructions ---- */
+
+static void emulate_rdtsc(struct vmm *vmm, struct vmcs *vmcs)
+{
+	const uint64_t controls = vmcs_get(vmcs, VMCS_PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS);
+	uint64_t ticks = vmm->ops->clock(vmm->machine);
+
+	if (controls & VMX_BIT(PROC_TSC_OFFSETTING))
+		ticks += vmcs_get(vmcs, VMCS_TSC_OFFSET);
+	vmm->regs.gpr[GPR_RAX] = (uint32_t)ticks;
+	vmm->regs.gpr[GPR_RDX] = ticks >> 32;
+	emulate_advance(vmcs);
+}
+
+/*
+ * L0 leaves the guest its CR0 and CR4 (the guest/host masks of vmcs01 are 0), so only CR3 comes here.
+ * Exit qualification, SDM vol. 3, table 28-3: bits 3:0 the register, 5:4 the access, 11:8 the general register.
+ */
+static int emulate_cr(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
+{
+	const uint64_t qualification = vmcs_get(vmcs, VMCS_EXIT_QUALIFICATION);
+	const unsigned cr = qualification & 15, access = qualification >> 4 & 3, gpr = qualification >> 8 & 15;
+
+	if (cr != 3 || access > 1)
+		return vmm_fail(vmm, -EOPNOTSUPP,
+		        "level %u accessed CR%u (access type %u) at RIP %#llx, which L0 does not intercept: "
+		        "report this exit",
+		        level, cr, access, (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RIP));
+	if (access == 0) {
+		/* Bit 63 only says whether to keep translations; L0 drops them in either case (SDM vol. 3, 4.10.4.1).
+		 */
+		emulate_set(vmcs, VMCS_GUEST_CR3, emulate_gpr(vmm, vmcs, gpr) & ~(1ull << 63));
+		forget_linear(vmm, vmcs);
+	} else if (gpr == GPR_RSP) {
+		vmcs_set(vmcs, VMCS_GUEST_RSP, emulate_get(vmm, vmcs, VMCS_GUEST_CR3));
+	} else {
+		vmm->regs.gpr[gpr] = emulate_get(vmm, vmcs, VMCS_GUEST_CR3);
+	}
+	emulate_advance(vmcs);
+	return 0;
+}
+
+/* A hypercall that does nothing. */
+static void emulate_vmcall(struct vmm *vmm, struct vmcs *vmcs)
+{
+	vmm->regs.gpr[GPR_RAX] = 0;
+	emulate_advance(vmcs);
+}
+
+static void emulate_hlt(struct vmcs *vmcs)
+{
+	emulate_advance(vmcs);
+	vmcs_set(vmcs, VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_HLT);
+}
+
+/* ---- events ---- */
+
+/* L0 wanted to see the exception; it is the guest's. */
+static void give_back_exception(struct vmm *vmm, struct vmcs *vmcs)
+{
+	const uint32_t info = (uint32_t)vmcs_get(vmcs, VMCS_VM_EXIT_INTERRUPTION_INFORMATION);
+	const uint32_t vector = info & INTR_INFO_VECTOR_MASK;
+
+	if (vector == VECTOR_PF)
+		vmm->regs.cr2 = vmcs_get(vmcs, VMCS_EXIT_QUALIFICATION);
+	nested_inject(&vmm->nested, info & ~INTR_INFO_NMI_UNBLOCKING,
+	        (uint32_t)vmcs_get(vmcs, VMCS_VM_EXIT_INTERRUPTION_ERROR_CODE),
+	        (uint32_t)vmcs_get(vmcs, VMCS_VM_EXIT_INSTRUCTION_LENGTH));
+}
+
+static int triple_fault(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
+{
+	const uint64_t cr3 = emulate_get(vmm, vmcs, VMCS_GUEST_CR3);
+
+	return vmm_fail(vmm, -EFAULT, "level %u ended in a triple fault at RIP %#llx (CR2 %#llx, CR3 %#llx, RSP %#llx)",
+	        level, (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RIP), (unsigned long long)vmm->regs.cr2,
+	        (unsigned long long)cr3, (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RSP));
+}
+
+/* ---- memory ---- */
+
+int emulate_device(struct vmm *vmm, struct vmcs *vmcs, uint64_t gpa, unsigned level)
+{
+	const struct mmio_bus bus = {&vmm->bus, bus_mmio_read, bus_mmio_write};
+	int error;
+
+	if (!bus_mmio_find(&vmm->bus, gpa))
+		return vmm_fail(vmm, -EFAULT,
+		        "level %u accessed %#llx, where there is neither memory nor a device, at RIP %#llx", level,
+		        (unsigned long long)gpa, (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RIP));
+	error = vmm->ops->emulate_mmio(vmm->machine, vmcs, &vmm->regs, gpa, &bus);
+	return error ? vmm_fail(vmm, error, "%s", vmm->machine->error) : 0;
+}
+
+static const char *access_name(uint64_t qualification)
+{
+	if (qualification & EPT_VIOLATION_FETCH)
+		return "fetched from";
+	return qualification & EPT_VIOLATION_WRITE ? "wrote to" : "read from";
+}
+
+/* EPT01 has no mapping there: the first-touch region, a device, or a wild access of L1. */
+int emulate_ept_violation(struct vmm *vmm, struct vmcs *vmcs)
+{
+	const struct machine_config *memory = &vmm->config.memory;
+	const uint64_t gpa = vmcs_get(vmcs, VMCS_GUEST_PHYSICAL_ADDRESS);
+	const uint64_t qualification = vmcs_get(vmcs, VMCS_EXIT_QUALIFICATION);
+	const uint64_t page = vmm->config.touch_page_size;
+	int error;
+
+	if (gpa - memory->unmapped_gpa < memory->unmapped_bytes) {
+		error = vmm->ops->map01(vmm->machine, gpa & ~(page - 1), page);
+		return error ? vmm_fail(vmm, error, "L0 cannot map the page at %#llx: %s", (unsigned long long)gpa,
+		                       strerror(-error))
+		             : 0;
+	}
+	if (bus_mmio_find(&vmm->bus, gpa))
+		return emulate_device(vmm, vmcs, gpa, 1);
+	return vmm_fail(vmm, -EFAULT,
+	        "level 1 %s %#llx, outside its memory of %#llx bytes and every device, at RIP %#llx",
+	        access_name(qualification), (unsigned long long)gpa, (unsigned long long)memory->ram_bytes,
+	        (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RIP));
+}
+
+/* ---- dispatch ---- */
+
+int emulate_exit(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
+{
+	const uint32_t reason = (uint32_t)vmcs_get(vmcs, VMCS_EXIT_REASON);
+
+	switch (reason) {
+	case EXIT_REASON_IO_INSTRUCTION:
+		return emulate_io(vmm, vmcs, level);
+	case EXIT_REASON_CPUID:
+		emulate_cpuid(vmm);
+		emulate_advance(vmcs);
+		return 0;
+	case EXIT_REASON_RDMSR:
+	case EXIT_REASON_WRMSR:
+		return emulate_msr(vmm, vmcs, level, reason == EXIT_REASON_WRMSR);
+	case EXIT_REASON_CONTROL_REGISTER_ACCESS:
+		return emulate_cr(vmm, vmcs, level);
+	case EXIT_REASON_VMCALL:
+		emulate_vmcall(vmm, vmcs);
+		return 0;
+	case EXIT_REASON_HLT:
+		emulate_hlt(vmcs);
+		return 0;
+	case EXIT_REASON_RDTSC:
+		emulate_rdtsc(vmm, vmcs);
+		return 0;
+	case EXIT_REASON_INVLPG:
+		forget_linear(vmm, vmcs);
+		emulate_advance(vmcs);
+		return 0;
+	case EXIT_REASON_PAUSE:
+	case EXIT_REASON_WBINVD:
+	case EXIT_REASON_INVD: /* memory is coherent: nothing to write back */
+		emulate_advance(vmcs);
+		return 0;
+	case EXIT_REASON_EPT_VIOLATION:
+		return emulate_ept_violation(vmm, vmcs);
+	case EXIT_REASON_EXCEPTION_OR_NMI:
+		give_back_exception(vmm, vmcs);
+		return 0;
+	case EXIT_REASON_EXTERNAL_INTERRUPT: /* the host's own, or a window or trap the engine asked for: */
+	case EXIT_REASON_INTERRUPT_WINDOW:   /* delivering what is pending is the run loop's next step */
+	case EXIT_REASON_NMI_WINDOW:
+	case EXIT_REASON_MONITOR_TRAP_FLAG:
+		return 0;
+	case EXIT_REASON_TRIPLE_FAULT:
+		return triple_fault(vmm, vmcs, level);
+	case EXIT_REASON_GETSEC: /* instructions this CPU does not have (SDM vol. 2) */
+	case EXIT_REASON_RDTSCP:
+	case EXIT_REASON_XSETBV:
+	case EXIT_REASON_MONITOR:
+	case EXIT_REASON_MWAIT:
+	case EXIT_REASON_RDPMC:
+	case EXIT_REASON_VMFUNC:
+		emulate_fault(vmm, VECTOR_UD, false, 0);
+		return 0;
+	default:
+		return vmm_fail(vmm, -EOPNOTSUPP, "L0 has no handler for exit %s (%u) of level %u at RIP %#llx",
+		        exit_reason_name(reason & 0xffff), reason, level,
+		        (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RIP));
+	}
+}

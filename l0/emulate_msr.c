@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* RDMSR and WRMSR that L0 intercepts. SDM vol. 4; an unknown MSR is #GP(0). */
+#include "l0/vmm.h"
+
+#include <errno.h>
+
+#include "abi/testdev.h"
+#include "shadowvmcs/x86.h"
+
+#define MSR_IA32_TSC 0x10u
+#define MSR_IA32_PLATFORM_ID 0x17u
+#define MSR_IA32_APIC_BASE 0x1bu
+#define MSR_IA32_BIOS_SIGN_ID 0x8bu
+#define MSR_IA32_MTRRCAP 0xfeu
+#define MSR_IA32_MISC_ENABLE 0x1a0u
+#define MSR_IA32_MTRR_DEF_TYPE 0x2ffu
+
+/* MSRs a VMCS field holds. */
+static int field_of(uint32_t msr)
+{
+	switch (msr) {
+	case MSR_IA32_SYSENTER_CS:
+		return VMCS_GUEST_IA32_SYSENTER_CS;
+	case MSR_IA32_SYSENTER_ESP:
+		return VMCS_GUEST_IA32_SYSENTER_ESP;
+	case MSR_IA32_SYSENTER_EIP:
+		return VMCS_GUEST_IA32_SYSENTER_EIP;
+	case MSR_IA32_DEBUGCTL:
+		return VMCS_GUEST_IA32_DEBUGCTL;
+	case MSR_IA32_PAT:
+		return VMCS_GUEST_IA32_PAT;
+	case MSR_IA32_EFER:
+		return VMCS_GUEST_IA32_EFER;
+	case MSR_IA32_FS_BASE:
+		return VMCS_GUEST_FS_BASE;
+	case MSR_IA32_GS_BASE:
+		return VMCS_GUEST_GS_BASE;
+	default:
+		return -1;
+	}
+}
+
+static bool is_vmx_msr(uint32_t msr)
+{
+	return msr == MSR_IA32_FEATURE_CONTROL || (msr >= VMX_MSR_FIRST && msr < VMX_MSR_FIRST + VMX_MSR_COUNT);
+}
+
+static bool read_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32_t msr, uint64_t *value)
+{
+	const int field = field_of(msr);
+
+	*value = 0;
+	if (field >= 0) {
+		*value = emulate_get(vmm, vmcs, (enum vmcs_field)field);
+		return true;
+	}
+	if (is_vmx_msr(msr)) /* what L1 is offered; an L2 that L1 lets read them through has none */
+		return level == 1 && nested_read_msr(&vmm->nested, msr, value);
+	switch (msr) {
+	case TESTDEV_MSR:
+		*value = vmm->testdev.msr_value;
+		return true;
+	case MSR_IA32_TSC:
+		*value = vmm->ops->clock(vmm->machine);
+		return true;
+	case MSR_IA32_APIC_BASE:
+		*value = vmm->apic_base;
+		return true;
+	case MSR_IA32_MISC_ENABLE:
+		*value = 1; /* fast strings */
+		return true;
+	case MSR_IA32_MTRR_DEF_TYPE:
+		*value = 6 | 1u << 11; /* write-back, MTRRs on */
+		return true;
+	case MSR_IA32_PLATFORM_ID:
+	case MSR_IA32_BIOS_SIGN_ID:
+	case MSR_IA32_MTRRCAP: /* no variable ranges */
+		return true;
+	default:
+		return vmm->ops->read_msr && !vmm->ops->read_msr(vmm->machine, level, msr, value);
+	}
+}
+
+/* EFER: the reserved bits fault, LMA follows LME and CR0.PG, and LME cannot change while paging is on (SDM vol.
+ * 3, 4.1.1).
+ */
+static bool write_efer(struct vmm *vmm, struct vmcs *vmcs, uint64_t value)
+{
+	const uint64_t old = emulate_get(vmm, vmcs, VMCS_GUEST_IA32_EFER);
+	const bool paging = emulate_get(vmm, vmcs, VMCS_GUEST_CR0) & CR0_PG;
+
+	if (value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE) || (paging && ((value ^ old) & EFER_LME)))
+		return false;
+	emulate_set(vmcs, VMCS_GUEST_IA32_EFER, (value & ~EFER_LMA) | (old & EFER_LMA));
+	return true;
+}
+
+static bool write_field(struct vmm *vmm, struct vmcs *vmcs, enum vmcs_field field, uint32_t msr, uint64_t value)
+{
+	switch (msr) {
+	case MSR_IA32_EFER:
+		return write_efer(vmm, vmcs, value);
+	case MSR_IA32_PAT:
+		if (!x86_pat_valid(value))
+			return false;
+		break;
+	case MSR_IA32_DEBUGCTL:
+		if (value & ~3ull)
+			return false;
+		break;
+	case MSR_IA32_SYSENTER_CS:
+		value = (uint32_t)value;
+		break;
+	default: /* addresses */
+		if (!x86_canonical(value))
+			return false;
+	}
+	emulate_set(vmcs, field, value);
+	return true;
+}
+
+static bool write_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32_t msr, uint64_t value)
+{
+	const int field = field_of(msr);
+
+	if (field >= 0)
+		return write_field(vmm, vmcs, (enum vmcs_field)field, msr, value);
+	if (is_vmx_msr(msr))
+		return level == 1 && nested_write_msr(&vmm->nested, msr, value);
+	switch (msr) {
+	case TESTDEV_MSR:
+		vmm->testdev.msr_value = value;
+		return true;
+	case MSR_IA32_APIC_BASE:
+		vmm->apic_base = value;
+		return true;
+	case MSR_IA32_MISC_ENABLE:
+	case MSR_IA32_BIOS_SIGN_ID:
+	case MSR_IA32_MTRR_DEF_TYPE: /* all memory is write-back whatever the guest says */
+		return true;
+	default:
+		return vmm->ops->write_msr && !vmm->ops->write_msr(vmm->machine, level, msr, value);
+	}
+}
+
+int emulate_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, bool write)
+{
+	uint64_t *gpr = vmm->regs.gpr;
+	const uint32_t msr = (uint32_t)gpr[GPR_RCX];
+	uint64_t value = gpr[GPR_RDX] << 32 | (uint32_t)gpr[GPR_RAX];
+	const bool good = write ? write_msr(vmm, vmcs, level, msr, value) : read_msr(vmm, vmcs, level, msr, &value);
+
+	if (!good) {
+		emulate_fault(vmm, VECTOR_GP, true, 0);
+		return 0;
+	}
+	if (!write) {
+		gpr[GPR_RAX] = (uint32_t)value;
+		gpr[GPR_RDX] = value >> 32;
+	}
+	emulate_advance(vmcs);
+	return 0;
+}

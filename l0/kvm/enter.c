@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "l0/kvm/kvm.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+/* KVM_RUN until it ends for a reason: 0, -EINTR when kicked, or -errno. */
+static int run_vcpu(struct kvm_machine *m, struct kvm_vm *vm)
+{
+	struct kvm_run *run = vm->run;
+	int result, error;
+
+	run->kvm_valid_regs = KVM_SYNC_X86_REGS;
+	m->running = vm;
+	/* kvm_kick sets `kicked` and then immediate_exit of the VM it finds in `running`: whichever order the two
+	 * threads or the signal run in, one of the two is seen here or by KVM_RUN. */
+	if (m->kicked)
+		run->immediate_exit = 1;
+	result = ioctl(vm->vcpu, KVM_RUN, 0);
+	error = errno;
+	m->running = NULL;
+	run->immediate_exit = 0;
+	if (result >= 0)
+		return 0;
+	run->kvm_dirty_regs = 0;
+	if (error == EINTR || error == EAGAIN) {
+		m->kicked = 0;
+		return -EINTR;
+	}
+	return kvm_fail(m, -error, "KVM_RUN failed at level %u, RIP %#llx: %s", vm->level,
+	        (unsigned long long)run->s.regs.regs.rip, strerror(error));
+}
+
+int kvm_enter(struct machine *machine, struct vmcs *vmcs, struct guest_regs *regs)
+{
+	struct kvm_machine *m = kvm_of(machine);
+	struct kvm_vm *vm = kvm_vm_of(m, vmcs);
+	int outcome;
+
+	if (!vm)
+		return kvm_fail(m, -EINVAL, "the VMCS's EPT pointer %#llx names no VM of the kvm machine",
+		        (unsigned long long)vmcs_get(vmcs, VMCS_EPT_POINTER));
+	outcome = kvm_load(m, vm, vmcs, regs);
+	if (outcome)
+		return outcome;
+	if (m->deadline != m->armed)
+		kvm_arm(m);
+	do {
+		outcome = run_vcpu(m, vm);
+		if (outcome == 0)
+			outcome = kvm_exit_take(m, vm, vmcs);
+	} while (outcome == KVM_RUN_AGAIN);
+	if (outcome == KVM_EXIT_TAKEN || outcome == -EINTR) {
+		const uint64_t rip = vmcs->field[VMCS_GUEST_RIP];
+		kvm_store_registers(m, vm, vmcs, regs);
+		/* exit.c put the architectural RIP there, which KVM's may be behind. */
+		if (outcome == KVM_EXIT_TAKEN)
+			vmcs->field[VMCS_GUEST_RIP] = rip;
+	}
+	return outcome;
+}

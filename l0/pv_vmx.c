@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* VMX instructions of L1: as paravirtual calls (abi/pv_vmx.h), and as real ones. The engine does the instruction. */
+#include "l0/vmm.h"
+
+#include "abi/pv_vmx.h"
+#include "shadowvmcs/x86.h"
+
+static const uint16_t reasons[] = {[PV_VMXON] = EXIT_REASON_VMXON,
+        [PV_VMXOFF] = EXIT_REASON_VMXOFF,
+        [PV_VMCLEAR] = EXIT_REASON_VMCLEAR,
+        [PV_VMPTRLD] = EXIT_REASON_VMPTRLD,
+        [PV_VMPTRST] = EXIT_REASON_VMPTRST,
+        [PV_VMREAD] = EXIT_REASON_VMREAD,
+        [PV_VMWRITE] = EXIT_REASON_VMWRITE,
+        [PV_VMLAUNCH] = EXIT_REASON_VMLAUNCH,
+        [PV_VMRESUME] = EXIT_REASON_VMRESUME,
+        [PV_INVEPT] = EXIT_REASON_INVEPT,
+        [PV_INVVPID] = EXIT_REASON_INVVPID,
+        /* No real instruction: VMREAD of the stale fields, all at once. */
+        [PV_VMFETCH] = EXIT_REASON_VMREAD};
+
+bool pv_vmx_port(uint16_t port)
+{
+	return port == PV_VMX_PORT || port == PV_VMLAUNCH_PORT || port == PV_VMRESUME_PORT;
+}
+
+/* The call: by its port, or by RAX. 0 = none. */
+static unsigned operation(uint16_t port, uint64_t rax)
+{
+	if (port == PV_VMLAUNCH_PORT)
+		return PV_VMLAUNCH;
+	if (port == PV_VMRESUME_PORT)
+		return PV_VMRESUME;
+	if (rax < PV_VMXON || rax > PV_VMFETCH || rax == PV_VMLAUNCH || rax == PV_VMRESUME)
+		return 0;
+	return (unsigned)rax;
+}
+
+static struct vmx_operands operands_of(const struct guest_regs *regs)
+{
+	return (struct vmx_operands){.gpa = regs->gpr[GPR_RCX],
+	        .encoding = regs->gpr[GPR_RCX],
+	        .type = regs->gpr[GPR_RCX],
+	        .value = regs->gpr[GPR_RBX],
+	        .descriptor = {regs->gpr[GPR_RBX], regs->gpr[GPR_RSI]}};
+}
+
+/* What the record says of a VMX instruction beyond its reason. */
+static void note(struct vmm *vmm, enum exit_reason reason, uint64_t encoding, enum vmx_outcome_kind kind)
+{
+	vmm->record.reason = (uint16_t)reason;
+	vmm->record.detail = reason == EXIT_REASON_VMREAD || reason == EXIT_REASON_VMWRITE ? encoding : 0;
+	if (kind == VMX_ENTERED)
+		vmm->record.flags |= LEDGER_FLAG_ENTERS_L2;
+	else if (kind == VMX_ENTRY_FAILED || reason == EXIT_REASON_VMLAUNCH || reason == EXIT_REASON_VMRESUME)
+		vmm->record.flags |= LEDGER_FLAG_ENTRY_FAILURE;
+}
+
+static void pv_complete(struct vmm *vmm, const struct vmx_outcome *outcome, bool has_value)
+{
+	uint64_t *gpr = vmm->regs.gpr;
+
+	switch (outcome->kind) {
+	case VMX_SUCCEED:
+		gpr[GPR_RAX] = PV_VMX_RESULT_SUCCEED;
+		if (has_value)
+			gpr[GPR_RBX] = outcome->value;
+		break;
+	case VMX_FAIL_INVALID:
+		gpr[GPR_RAX] = PV_VMX_RESULT_FAIL_INVALID;
+		break;
+	case VMX_FAIL_VALID:
+		gpr[GPR_RAX] = PV_VMX_RESULT_FAIL_VALID | outcome->error << 8;
+		break;
+	case VMX_FAULT:
+		emulate_fault(vmm, outcome->vector, outcome->has_error, outcome->error);
+		return;
+	case VMX_ENTERED: /* L1 goes on at its HOST_RIP, not behind the call */
+	case VMX_ENTRY_FAILED:
+		return;
+	}
+	emulate_advance(&vmm->vmcs01);
+}
+
+void pv_vmx_exit(struct vmm *vmm, uint16_t port)
+{
+	const unsigned op = operation(port, vmm->regs.gpr[GPR_RAX]);
+	const struct vmx_operands operands = operands_of(&vmm->regs);
+	struct vmx_outcome outcome = {.kind = VMX_SUCCEED};
+
+	if (op == 0) {
+		emulate_fault(vmm, VECTOR_UD, false, 0);
+		return;
+	}
+	const enum exit_reason reason = (enum exit_reason)reasons[op];
+	if (op == PV_VMFETCH) {
+		if (vmm->nested.vmcs12)
+			nested_fetch(&vmm->nested);
+		else
+			outcome.kind = VMX_FAIL_INVALID;
+	} else {
+		/* The only launch has seen the true L1: from here on the machine may compare with what it knows. */
+		if (op == PV_VMLAUNCH && vmm->ops->fetch)
+			vmm->ops->fetch(vmm->machine, &vmm->vmcs01);
+		nested_vmx_instruction(&vmm->nested, reason, &operands, &outcome);
+	}
+	note(vmm, reason, operands.encoding, (enum vmx_outcome_kind)outcome.kind);
+	pv_complete(vmm, &outcome, op == PV_VMREAD || op == PV_VMPTRST);
+}
+
+void real_vmx_exit(struct vmm *vmm, enum exit_reason reason)
+{
+	struct vmx_operands operands = {0};
+	struct vmx_outcome outcome = {.kind = VMX_SUCCEED};
+
+	if (nested_vmx_decode(&vmm->nested, reason, &vmm->regs, &operands, &outcome))
+		nested_vmx_instruction(&vmm->nested, reason, &operands, &outcome);
+	note(vmm, reason, operands.encoding, (enum vmx_outcome_kind)outcome.kind);
+	nested_vmx_complete(&vmm->nested, reason, &vmm->regs, &operands, &outcome);
+}

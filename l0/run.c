@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The run loop: enter, record, then emulate for L1, or route and reflect.
+ *
+ *          +--> deliver what is pending --> enter(vmcs01 or vmcs02) --> record --+
+ *          |                                                                     |
+ *          |   L1's exit: VMX instruction -> engine; else emulate <--------------+
+ *          |   L2's exit: route -> reflect to L1; else emulate    <--------------+
+ *          +---------------------------------------------------------------------+
+ */
+#include "l0/vmm.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "shadowvmcs/x86.h"
+
+int vmm_fail(struct vmm *vmm, int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(vmm->why.text, sizeof(vmm->why.text), format, args);
+	va_end(args);
+	return error;
+}
+
+/* ---- the ledger ---- */
+
+static uint32_t saturated(uint64_t ticks)
+{
+	return ticks > ~0u ? ~0u : (uint32_t)ticks;
+}
+
+/* The last exit's record is complete when L0 is about to enter a guest again, at clock value `now`. */
+static void record_publish(struct vmm *vmm, uint64_t now)
+{
+	struct ledger_record *record = &vmm->record;
+
+	if (!vmm->recording)
+		return;
+	record->l0_ticks = vmm->ops->virtual_time ? 0 : saturated(now - record->tsc);
+	ledger_write(vmm->config.ledger, record);
+	if (vmm->stamps)
+		stamps_note(vmm->stamps, record, now);
+	vmm->recording = false;
+}
+
+static void record_begin(struct vmm *vmm, const struct vmcs *vmcs, uint64_t now)
+{
+	const uint32_t reason = (uint32_t)vmcs_get(vmcs, VMCS_EXIT_REASON);
+
+	vmm->record = (struct ledger_record){.tsc = now,
+	        .detail = vmcs_get(vmcs, VMCS_EXIT_QUALIFICATION),
+	        .guest_ticks = saturated(now - vmm->entered_clock),
+	        .reason = (uint16_t)reason,
+	        .sample = vmm->sample,
+	        .level = vmm->nested.in_l2 ? 2 : 1,
+	        .handler = LEDGER_BY_L0,
+	        .phase = vmm->phase,
+	        .flags = reason & EXIT_REASON_ENTRY_FAILURE ? LEDGER_FLAG_ENTRY_FAILURE : 0};
+	vmm->recording = true;
+	switch (reason) {
+	case EXIT_REASON_RDMSR:
+	case EXIT_REASON_WRMSR:
+		vmm->record.detail = (uint32_t)vmm->regs.gpr[GPR_RCX];
+		break;
+	case EXIT_REASON_EPT_VIOLATION:
+	case EXIT_REASON_EPT_MISCONFIGURATION:
+		vmm->record.detail = vmcs_get(vmcs, VMCS_GUEST_PHYSICAL_ADDRESS);
+		break;
+	}
+}
+
+void vmm_mark(struct vmm *vmm, enum testdev_mark mark, uint64_t sample)
+{
+	switch (mark) {
+	case TESTDEV_MARK_CONTROL_BEGIN:
+		vmm->phase = LEDGER_CONTROL;
+		break;
+	case TESTDEV_MARK_SAMPLE_BEGIN:
+		vmm->phase = LEDGER_MEASURED;
+		break;
+	case TESTDEV_MARK_CONTROL_END:
+	case TESTDEV_MARK_SAMPLE_END:
+		vmm->phase = LEDGER_SETUP;
+		break;
+	default: /* no mark: the guest's mistake, recorded as it came */
+		return;
+	}
+	vmm->sample = vmm->phase == LEDGER_SETUP ? 0 : (uint16_t)sample;
+	vmm->record.flags |= LEDGER_FLAG_MARK;
+	vmm->record.phase = LEDGER_SETUP;
+	vmm->record.sample = 0;
+}
+
+static void trace_exit(const struct vmm *vmm, const struct vmcs *vmcs)
+{
+	static const char *const handlers[] = {"L0", "L1", "engine", "EPT02"};
+	const struct ledger_record *record = &vmm->record;
+
+	fprintf(vmm->trace, "L%u %-26s rip=%#llx detail=%#llx by %s\n", record->level, exit_reason_name(record->reason),
+	        (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RIP), (unsigned long long)record->detail,
+	        handlers[record->handler & 3]);
+}
+
+/* ---- interrupts and idling ---- */
+
+/* Tell the machine when L0 must look up again: the timer's moment, or the end of a bounded run. */
+static void update_deadline(struct vmm *vmm)
+{
+	const uint64_t timer = vmm->testdev.timer_deadline;
+	const uint64_t deadline = timer < vmm->clock_limit ? timer : vmm->clock_limit;
+
+	if (deadline == vmm->deadline)
+		return;
+	vmm->deadline = deadline;
+	if (vmm->ops->set_deadline)
+		vmm->ops->set_deadline(vmm->machine, deadline);
+}
+
+static void deliver_pending(struct vmm *vmm)
+{
+	if (vmm->testdev.timer_deadline != ~0ull && testdev_timer_fired(&vmm->testdev, vmm->ops->clock(vmm->machine)))
+		vmm->pending_vector = TESTDEV_TIMER_VECTOR;
+	if (vmm->pending_vector >= 0 && nested_deliver_interrupt(&vmm->nested, (uint8_t)vmm->pending_vector))
+		vmm->pending_vector = -1;
+	if (vmm->testdev.timer_deadline != vmm->deadline)
+		update_deadline(vmm);
+}
+
+static bool halted(const struct vmcs *vmcs)
+{
+	return vmcs_get(vmcs, VMCS_GUEST_ACTIVITY_STATE) == ACTIVITY_HLT &&
+	       !(vmcs_get(vmcs, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION) & INTR_INFO_VALID);
+}
+
+/* The guest that runs next waits for an event: bring one. 0: the guest can be entered. */
+static int wait_for_event(struct vmm *vmm)
+{
+	while (halted(vmm_vmcs(vmm))) {
+		const struct vmcs *vmcs = vmm_vmcs(vmm);
+		if (vmm->pending_vector >= 0 || vmm->testdev.timer_deadline == ~0ull)
+			return vmm_fail(vmm, -EDEADLK,
+			        "level %u halted at RIP %#llx with nothing to wake it (%s, interrupts %s)",
+			        vmm->nested.in_l2 ? 2 : 1, (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RIP),
+			        vmm->pending_vector >= 0 ? "an interrupt is pending" : "no timer is armed",
+			        vmcs_get(vmcs, VMCS_GUEST_RFLAGS) & RFLAGS_IF ? "on" : "off");
+		vmm->ops->idle(vmm->machine, vmm->testdev.timer_deadline);
+		deliver_pending(vmm);
+	}
+	return 0;
+}
+
+static int over_limit(struct vmm *vmm)
+{
+	return vmm_fail(vmm, -ETIME, "the limit of %llu instructions was reached at level %u, RIP %#llx",
+	        (unsigned long long)vmm->clock_limit, vmm->nested.in_l2 ? 2 : 1,
+	        (unsigned long long)vmcs_get(vmm_vmcs(vmm), VMCS_GUEST_RIP));
+}
+
+/* ---- exits ---- */
+
+static int l1_exit(struct vmm *vmm)
+{
+	struct vmcs *vmcs01 = &vmm->vmcs01;
+	const uint32_t reason = (uint32_t)vmcs_get(vmcs01, VMCS_EXIT_REASON);
+
+	vmm->nested.counters[COUNTER_L1_EXITS]++;
+	if (reason < EXIT_REASON_LIMIT && exit_reason_infos[reason].group == EXIT_GROUP_VMX &&
+	        vmm->machine->caps.real_vmx && (reason != EXIT_REASON_VMCALL || vmm->nested.vmx_on)) {
+		vmm->record.handler = LEDGER_BY_ENGINE;
+		real_vmx_exit(vmm, (enum exit_reason)reason);
+		return 0;
+	}
+	if (reason == EXIT_REASON_IO_INSTRUCTION && !vmm->machine->caps.real_vmx) {
+		const uint16_t port = (uint16_t)(vmcs_get(vmcs01, VMCS_EXIT_QUALIFICATION) >> 16);
+		if (pv_vmx_port(port)) {
+			vmm->record.handler = LEDGER_BY_ENGINE;
+			pv_vmx_exit(vmm, port);
+			return 0;
+		}
+	}
+	return emulate_exit(vmm, vmcs01, 1);
+}
+
+static int l2_exit(struct vmm *vmm)
+{
+	struct nested *nested = &vmm->nested;
+	struct vmcs *vmcs02 = &nested->vmcs02;
+	enum ept02_verdict verdict = EPT02_REPAIRED;
+	uint64_t device_gpa = 0;
+	int error = 0;
+
+	if (nested_route(nested, &vmm->regs, &verdict, &device_gpa) == NESTED_TO_L1) {
+		vmm->record.handler = LEDGER_BY_L1;
+		if (vmm->trace)
+			trace_exit(vmm, vmcs02);
+		nested_reflect(nested);
+		return 0;
+	}
+	switch (vmm->record.reason) {
+	case EXIT_REASON_EPT_VIOLATION:
+	case EXIT_REASON_EPT_MISCONFIGURATION:
+		if (verdict == EPT02_DEVICE)
+			error = emulate_device(vmm, vmcs02, device_gpa, 2);
+		else if (verdict == EPT02_FAILED)
+			error = vmm_fail(vmm, nested->ept02.error, "L0 cannot map what EPT12 gives L2 at %#llx: %s",
+			        (unsigned long long)vmm->record.detail, strerror(-nested->ept02.error));
+		else
+			vmm->record.handler = LEDGER_BY_EPT02;
+		break;
+	default:
+		error = emulate_exit(vmm, vmcs02, 2);
+	}
+	if (vmm->trace)
+		trace_exit(vmm, vmcs02);
+	nested_reinject(nested);
+	return error;
+}
+
+static void note_first_l2_exit(struct vmm *vmm)
+{
+	struct timespec now;
+
+	if (vmm->l2_exits_seen++ == 0) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		vmm->first_l2_exit_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	}
+}
+
+static int handle_exit(struct vmm *vmm)
+{
+	int error;
+
+	if (vmm->nested.in_l2) {
+		note_first_l2_exit(vmm);
+		return l2_exit(vmm);
+	}
+	error = l1_exit(vmm);
+	if (vmm->trace)
+		trace_exit(vmm, &vmm->vmcs01);
+	if (!error && vmm->nested.vmx_abort)
+		error = vmm_fail(vmm, -EIO, "a VMX abort (indicator %u): L1's host state or MSR list cannot be loaded",
+		        vmm->nested.vmx_abort);
+	return error;
+}
+
+int vmm_run(struct vmm *vmm)
+{
+	uint64_t now;
+	int error = 0;
+
+	while (!vmm->ended && !error) {
+		deliver_pending(vmm);
+		if (halted(vmm_vmcs(vmm)) && (error = wait_for_event(vmm)))
+			break;
+		now = vmm->ops->clock(vmm->machine);
+		record_publish(vmm, now);
+		if (!vmm->resumed)
+			vmm->entered_clock = now;
+		struct vmcs *vmcs = vmm_vmcs(vmm);
+		error = vmm->ops->enter(vmm->machine, vmcs, &vmm->regs);
+		vmm->resumed = error == -EINTR;
+		if (vmm->resumed) {
+			error = vmm->ops->clock(vmm->machine) < vmm->clock_limit ? 0 : over_limit(vmm);
+			continue;
+		}
+		if (error) {
+			vmm_fail(vmm, error, "%s", vmm->machine->error);
+			break;
+		}
+		record_begin(vmm, vmcs, vmm->ops->clock(vmm->machine));
+		error = handle_exit(vmm);
+	}
+	record_publish(vmm, vmm->ops->clock(vmm->machine));
+	return error;
+}
