@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shadow.h"
+#include "transition.h"
 
 static bool config_holds(const struct nested_config *config)
 {
@@ -36,6 +37,7 @@ static void forget_l1_state(struct nested *nested)
 	nested->pending_kind = 0;
 	nested->last_vmcs12 = NULL;
 	nested->failed_check = NULL;
+	nested->vmx_abort = 0;
 	nested->feature_control = nested->config.feature_control;
 	nested->vmx_abort = 0;
 	memset(&nested->checked12, 0, sizeof(nested->checked12));
@@ -164,9 +166,10 @@ void nested_fetch(struct nested *nested)
 	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
 		for (uint64_t bits = wanted.word[word]; bits != 0; bits &= bits - 1) {
 			const unsigned field = word * 64 + (unsigned)__builtin_ctzll(bits);
+			const uint64_t value = transition_guest12(nested, (enum vmcs_field)field);
 
-			nested->checked12.field[field] = vmcs02->field[field];
-			vmcs12->field[field] = vmcs02->field[field];
+			nested->checked12.field[field] = value;
+			vmcs12->field[field] = value;
 		}
 	}
 }

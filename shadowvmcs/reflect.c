@@ -172,7 +172,7 @@ static uint64_t control_register12(
 	       (nested->vmcs02.field[shadow] & l0_only);
 }
 
-static uint64_t special12(const struct nested *nested, enum vmcs_field field)
+uint64_t transition_guest12(const struct nested *nested, enum vmcs_field field)
 {
 	if (field == VMCS_GUEST_CR0)
 		return control_register12(nested, field, VMCS_CR0_GUEST_HOST_MASK, VMCS_CR0_READ_SHADOW);
@@ -196,7 +196,7 @@ static void save_partly(struct nested *nested)
 		if (vmcs_mask_has(stale02, field))
 			vmcs_mask_set(&stale12, field);
 		else
-			put12(nested, field, special ? special12(nested, field) : nested->vmcs02.field[field]);
+			put12(nested, field, special ? transition_guest12(nested, field) : nested->vmcs02.field[field]);
 	}
 	nested->vmcs12->stale = stale12;
 }
@@ -212,7 +212,7 @@ static void save_all(struct nested *nested)
 	VMCS_FOR_EACH(field, transition_special_fields)
 	{
 		if (saves_special(nested, field))
-			put12(nested, field, special12(nested, field));
+			put12(nested, field, transition_guest12(nested, field));
 	}
 	nested->vmcs12->stale = (struct vmcs_mask){0};
 }

@@ -160,6 +160,11 @@ void merge_update_controls(struct nested *nested);
  * not load keep L2's values. False: VMX abort, the host's PDPTEs are invalid. */
 bool host_state_load(struct nested *nested, bool ran);
 
+/* reflect.c */
+
+/** A guest field as L1 is to see it, from vmcs02's (up-to-date) value. */
+uint64_t transition_guest12(const struct nested *nested, enum vmcs_field field);
+
 /* events.c */
 
 /** Does vmcs12 intercept this exception (SDM vol. 3, 25.6.3)? */

@@ -126,9 +126,11 @@ START_TEST(test_reset)
 	        EPT02_REPAIRED);
 	ck_assert_uint_eq(f.mapping_count, 1);
 	f.nested.in_l2 = true;
+	f.nested.vmx_abort = 4;
 	f.nested.counters[COUNTER_REFLECTED] = 7;
 	nested_reset(&f.nested);
 	ck_assert(!f.nested.vmx_on && !f.nested.in_l2);
+	ck_assert_uint_eq(f.nested.vmx_abort, 0);
 	ck_assert_uint_eq(f.mapping_count, 0);
 	ck_assert_ptr_null(f.nested.vmcs12);
 	ck_assert_uint_eq(f.nested.vmcs12_gpa, ~0ull);
@@ -330,6 +332,21 @@ START_TEST(test_fetch)
 }
 END_TEST
 
+/* Of a CR0 bit that L0 owns and L1 does not, L1 sees L2's view (SDM vol. 3, 25.6.6), as on any reflection. */
+START_TEST(test_fetch_of_a_control_register)
+{
+	struct fixture f;
+
+	start_entered(&f, FIXTURE_PARAVIRTUAL);
+	leave_in_machine(&f);
+	f.vmcs01.field[VMCS_CR0_GUEST_HOST_MASK] = 1 << 1;
+	f.nested.vmcs02.field[VMCS_CR0_READ_SHADOW] = 0;
+	nested_fetch(&f.nested);
+	ck_assert_uint_eq(fixture_get(&f, VMCS_GUEST_CR0), 0x80000031);
+	fixture_teardown(&f);
+}
+END_TEST
+
 /* L0 fetched for itself before: the values are in vmcs02 already. */
 START_TEST(test_fetch_without_the_machine)
 {
@@ -397,6 +414,7 @@ int main(void)
 	tcase_add_test(tests, test_snapshot_of_hostile_memory);
 	tcase_add_test(tests, test_snapshot_of_stale_fields);
 	tcase_add_test(tests, test_fetch);
+	tcase_add_test(tests, test_fetch_of_a_control_register);
 	tcase_add_test(tests, test_fetch_without_the_machine);
 	tcase_add_test(tests, test_fetch_keeps_what_l1_wrote);
 	tcase_add_test(tests, test_fetch_believes_no_made_up_marks);
