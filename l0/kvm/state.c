@@ -394,6 +394,7 @@ void kvm_store_registers(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *
 	/* KVM says only whether an interrupt could be delivered: with IF set it could not just behind STI or MOV SS. */
 	vmcs->field[VMCS_GUEST_INTERRUPTIBILITY_STATE] =
 	        vm->run->if_flag && !vm->run->ready_for_interrupt_injection ? INTERRUPTIBILITY_STI : 0;
+	vmcs->field[VMCS_GUEST_ACTIVITY_STATE] = ACTIVITY_ACTIVE; /* it ran; L0 does the halting */
 	vmcs->stale = m->base.caps.on_demand;
 	if (vm->level == 2)
 		vm->sregs_valid = false;
