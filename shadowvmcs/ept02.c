@@ -42,6 +42,7 @@ int ept02_init(struct nested *nested)
 	memset(ept02, 0, sizeof(*ept02));
 	ept02->backend = *backend;
 	ept02->mode = config->ept02_mode;
+	ept02->work_max = EPT02_WORK_MAX;
 	if (ept02->mode == EPT02_EAGER) {
 		for (unsigned i = 0; i < root_count(ept02); i++)
 			ept02->roots[i].extents = config->extents + (uint64_t)i * EPT02_EXTENTS;
@@ -190,7 +191,8 @@ uint64_t ept02_ram_run(struct nested *nested, uint64_t l1_gpa, uint64_t size, bo
 	const uint64_t end = l1_gpa + size;
 	uint64_t at = l1_gpa;
 
-	while (at < end) {
+	*ram = false;
+	while (at < end && *work <= ept02->work_max) {
 		const bool known = at >= ept02->ram_begin && at < ept02->ram_end;
 		const bool here = known || ops->l1_page(ops->ctx, at) != NULL;
 		if (at == l1_gpa)
@@ -338,10 +340,12 @@ enum ept02_verdict ept02_violation(
 	ept12_walk(nested, eptp12, l2_gpa, access, true, &walk);
 	*allowed = walk.allowed;
 	*l1_gpa = walk.l1_gpa;
-	if (walk.result != EPT12_MAPPED) {
+	if (walk.result != EPT12_MAPPED || walk.allowed == 0) {
 		recheck_at_entry(ept02, root, l2_gpa, &walk);
 		/* Where no memory answers, a processor reads all ones: an entry with reserved bits set. */
-		return walk.result == EPT12_NOT_PRESENT ? EPT02_REFLECT_VIOLATION : EPT02_REFLECT_MISCONFIGURATION;
+		return walk.result == EPT12_MISCONFIGURED || walk.result == EPT12_TABLE_NOT_RAM
+		               ? EPT02_REFLECT_MISCONFIGURATION
+		               : EPT02_REFLECT_VIOLATION;
 	}
 	if (!ops->l1_page(ops->ctx, walk.l1_gpa))
 		return EPT02_DEVICE;

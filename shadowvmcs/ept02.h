@@ -74,6 +74,7 @@ struct ept02 {
 	uint64_t current_eptp12, current_eptp02;
 	/** [begin, end) of L1-physical memory known to be RAM: RAM once seen stays (nested_ops.l1_page). */
 	uint64_t ram_begin, ram_end;
+	uint32_t work_max;            /**< EPT02_WORK_MAX; a test may lower it */
 	int error;                    /**< -errno behind the last EPT02_FAILED */
 	struct ept02_extent *scratch; /**< eager: see EPT02_ROOTS */
 	struct ept02_root roots[EPT02_ROOTS];

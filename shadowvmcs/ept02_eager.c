@@ -102,7 +102,7 @@ static int add_leaf(struct sync *s, struct ept02_extent leaf, bool *used)
 		bool ram;
 
 		part.size = run_of_leaf(s, &leaf, &ram);
-		if (s->work > EPT02_WORK_MAX)
+		if (s->work > s->nested->ept02.work_max)
 			return -E2BIG;
 		if (ram) {
 			const int error = add_extent(s, &part);
@@ -153,7 +153,7 @@ static int walk_table(struct sync *s, uint64_t referrer, unsigned level, uint64_
 
 		if (at >= s->end)
 			break;
-		if (++s->work > EPT02_WORK_MAX)
+		if (++s->work > s->nested->ept02.work_max)
 			return -E2BIG;
 		if (rights == 0)
 			continue;

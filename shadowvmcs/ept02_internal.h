@@ -28,7 +28,8 @@ int ept02_empty(struct nested *nested, struct ept02_root *root);
 
 void ept02_destroy(struct nested *nested, struct ept02_root *root);
 
-/** Bytes of [l1_gpa, +size), from l1_gpa on, that are alike: RAM (*ram) or none. *work grows by the pages asked for. */
+/** Bytes of [l1_gpa, +size), from l1_gpa on, that are alike: RAM (*ram) or none. *work grows by the pages asked for,
+ * and the run ends early when it exceeds ept02.work_max. */
 uint64_t ept02_ram_run(struct nested *nested, uint64_t l1_gpa, uint64_t size, bool *ram, uint32_t *work);
 
 /**

@@ -178,6 +178,18 @@ START_TEST(not_present_and_misconfigured)
 }
 END_TEST
 
+/* Entries that agree on no right at all: a translation, but nothing to map. */
+START_TEST(no_right_left)
+{
+	world_write(&world, PD + 3 * 8, PT | EPT_READ);
+	set_pte(1, L1_PAGE | EPT_EXECUTE | WB);
+	for (uint64_t access = 0; access <= EPT_RWX; access++)
+		ck_assert_int_eq(violate(EPTP, L2_PAGE(1), access), EPT02_REFLECT_VIOLATION);
+	ck_assert_uint_eq(allowed, 0);
+	ck_assert_uint_eq(world.mapping_count, 0);
+}
+END_TEST
+
 START_TEST(device)
 {
 	set_pte(3, WORLD_HOLE_BEGIN | EPT_READ | WB);
@@ -537,6 +549,7 @@ int main(void)
 	tcase_add_test(tc, large_page_over_small_ones);
 	tcase_add_test(tc, rights);
 	tcase_add_test(tc, not_present_and_misconfigured);
+	tcase_add_test(tc, no_right_left);
 	tcase_add_test(tc, device);
 	tcase_add_test(tc, backend_failure);
 	tcase_add_test(tc, no_root);
