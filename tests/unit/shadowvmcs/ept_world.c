@@ -116,9 +116,8 @@ static int backend_map(void *ctx, uint64_t eptp02, uint64_t l2_gpa, uint64_t l1_
 	world->map_error = 0;
 	if (error)
 		return error;
-	if (world->mapping_limit && world->mapping_count >= world->mapping_limit)
+	if (world->mapping_count >= (world->mapping_limit ? world->mapping_limit : WORLD_MAPPINGS))
 		return -ENOSPC;
-	WORLD_REQUIRE(world->mapping_count < WORLD_MAPPINGS);
 	world->mappings[world->mapping_count++] = (struct world_mapping){eptp02, l2_gpa, l1_gpa, size, access};
 	world->maps++;
 	world->mapped_bytes += size;
@@ -130,6 +129,8 @@ static int backend_unmap(void *ctx, uint64_t eptp02, uint64_t l2_gpa, uint64_t s
 	struct ept_world *world = ctx;
 
 	WORLD_REQUIRE((l2_gpa | size) % PAGE == 0 && l2_gpa + size <= 1ull << 48);
+	if (world->mapping_count == WORLD_MAPPINGS) /* no room for the rest of one that is cut in two */
+		return -ENOSPC;
 	if (!cut(world, eptp02, l2_gpa, l2_gpa + size))
 		return 0;
 	world->unmaps++;
@@ -158,13 +159,15 @@ const struct world_mapping *world_find(const struct ept_world *world, uint64_t e
 
 /* ---- set-up ---- */
 
-void world_setup(struct ept_world *world, enum ept02_mode mode, uint64_t ept_caps, uint64_t page_size_max)
+void world_configure(struct ept_world *world, enum ept02_mode mode, uint64_t ept_caps, uint64_t page_size_max)
 {
+	uint8_t *memory = world->memory;
+	struct ept02_extent *extents = world->extents;
+
+	WORLD_REQUIRE(world->roots == 0);
 	memset(world, 0, sizeof(*world));
-	world->memory = aligned_alloc(PAGE, WORLD_MEMORY_BYTES);
-	world->extents = calloc((size_t)EPT02_ROOTS * EPT02_EXTENTS, sizeof(*world->extents));
-	WORLD_REQUIRE(world->memory && world->extents);
-	memset(world->memory, 0, WORLD_MEMORY_BYTES);
+	world->memory = memory;
+	world->extents = extents;
 	world->hole_begin = WORLD_HOLE_BEGIN;
 	world->hole_end = WORLD_HOLE_END;
 	world->next_eptp02 = 0x7700000000;
@@ -183,6 +186,16 @@ void world_setup(struct ept_world *world, enum ept02_mode mode, uint64_t ept_cap
 	};
 	world->nested.caps.msr[MSR_IA32_VMX_EPT_VPID_CAP - VMX_MSR_FIRST] = ept_caps;
 	WORLD_REQUIRE(ept02_init(&world->nested) == 0);
+}
+
+void world_setup(struct ept_world *world, enum ept02_mode mode, uint64_t ept_caps, uint64_t page_size_max)
+{
+	memset(world, 0, sizeof(*world));
+	world->memory = aligned_alloc(PAGE, WORLD_MEMORY_BYTES);
+	world->extents = calloc((size_t)EPT02_ROOTS * EPT02_EXTENTS, sizeof(*world->extents));
+	WORLD_REQUIRE(world->memory && world->extents);
+	memset(world->memory, 0, WORLD_MEMORY_BYTES);
+	world_configure(world, mode, ept_caps, page_size_max);
 }
 
 void world_teardown(struct ept_world *world)

@@ -55,6 +55,8 @@ struct ept_world {
 
 /** An engine with only EPT02 set up. Aborts when that fails. */
 void world_setup(struct ept_world *world, enum ept02_mode mode, uint64_t ept_caps, uint64_t page_size_max);
+/** Start over with another engine but the same memory (world_setup once before). */
+void world_configure(struct ept_world *world, enum ept02_mode mode, uint64_t ept_caps, uint64_t page_size_max);
 void world_teardown(struct ept_world *world);
 void world_clear_statistics(struct ept_world *world);
 
