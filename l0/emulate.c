@@ -105,6 +105,19 @@ static void emulate_vmcall(struct vmm *vmm, struct vmcs *vmcs)
 	emulate_advance(vmcs);
 }
 
+static void emulate_xsetbv(struct vmm *vmm, struct vmcs *vmcs)
+{
+	const uint64_t *gpr = vmm->regs.gpr;
+	const uint64_t value = gpr[GPR_RDX] << 32 | (uint32_t)gpr[GPR_RAX];
+
+	if (!vmm->ops->xsetbv)
+		emulate_fault(vmm, VECTOR_UD, false, 0);
+	else if (vmm->ops->xsetbv(vmm->machine, (uint32_t)gpr[GPR_RCX], value))
+		emulate_fault(vmm, VECTOR_GP, true, 0);
+	else
+		emulate_advance(vmcs);
+}
+
 static void emulate_hlt(struct vmcs *vmcs)
 {
 	emulate_advance(vmcs);
@@ -190,7 +203,7 @@ int emulate_exit(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
 	case EXIT_REASON_IO_INSTRUCTION:
 		return emulate_io(vmm, vmcs, level);
 	case EXIT_REASON_CPUID:
-		emulate_cpuid(vmm);
+		emulate_cpuid(vmm, vmcs);
 		emulate_advance(vmcs);
 		return 0;
 	case EXIT_REASON_RDMSR:
@@ -206,6 +219,9 @@ int emulate_exit(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
 		return 0;
 	case EXIT_REASON_RDTSC:
 		emulate_rdtsc(vmm, vmcs);
+		return 0;
+	case EXIT_REASON_XSETBV:
+		emulate_xsetbv(vmm, vmcs);
 		return 0;
 	case EXIT_REASON_INVLPG:
 		forget_linear(vmm, vmcs);
@@ -230,7 +246,6 @@ int emulate_exit(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
 		return triple_fault(vmm, vmcs, level);
 	case EXIT_REASON_GETSEC: /* instructions this CPU does not have (SDM vol. 2) */
 	case EXIT_REASON_RDTSCP:
-	case EXIT_REASON_XSETBV:
 	case EXIT_REASON_MONITOR:
 	case EXIT_REASON_MWAIT:
 	case EXIT_REASON_RDPMC:

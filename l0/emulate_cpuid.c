@@ -23,36 +23,33 @@ struct answer {
 #define F1_ECX                                                                                                         \
 	((1u << 13 /* CX16 */) | (1u << 17 /* PCID */) | (1u << 21 /* x2APIC */) | (1u << 23 /* POPCNT */) | (1u << 31))
 #define F1_ECX_VMX (1u << 5)
+#define F1_ECX_OSXSAVE (1u << 27)
+#define CR4_OSXSAVE (1ull << 18)
 
-/* Leaf 7 EBX: SMEP, INVPCID, SMAP. */
-#define F7_EBX ((1u << 7) | (1u << 10) | (1u << 20))
+/* Leaf 7 EBX: SMEP, SMAP. */
+#define F7_EBX ((1u << 7) | (1u << 20))
 
 /* Leaf 80000001. */
 #define E1_ECX (1u << 0) /* LAHF in 64-bit mode */
 #define E1_EDX                                                                                                         \
-	((1u << 11 /* SYSCALL */) | (1u << 20 /* NX */) | (1u << 26 /* 1 GiB pages */) | (1u << 27 /* RDTSCP */) |     \
-	        (1u << 29 /* long mode */))
+	((1u << 11 /* SYSCALL */) | (1u << 20 /* NX */) | (1u << 26 /* 1 GiB pages */) | (1u << 29 /* long mode */))
 
-static struct answer answer_to(const struct vmm *vmm, uint32_t leaf, uint32_t subleaf)
+/* A machine that does not describe itself has no RDTSCP and no INVPCID: KVM would run them whatever L1 asks for. */
+static struct answer model(const struct vmm *vmm, uint32_t leaf)
 {
 	const struct machine_caps *caps = &vmm->machine->caps;
-	/* Features the machine does not run stay hidden. */
-	const bool real = caps->real_vmx;
 
 	switch (leaf) {
 	case 0: /* "GenuineIntel": software looks for VMX only there */
 		return (struct answer){7, 0x756e6547, 0x6c65746e, 0x49656e69};
 	case 1:
-		return (struct answer){
-		        FAMILY_MODEL_STEPPING, 1u << 16 | 8u << 8, F1_ECX | (real ? F1_ECX_VMX : 0), F1_EDX};
+		return (struct answer){FAMILY_MODEL_STEPPING, 1u << 16 | 8u << 8, F1_ECX, F1_EDX};
 	case 7:
-		return (struct answer){0, subleaf == 0 ? F7_EBX & (real ? ~0u : ~(1u << 10)) : 0, 0, 0};
-	case TESTDEV_CPUID_LEAF:
-		return (struct answer){TESTDEV_CPUID_MAGIC, 0, 0, 0};
+		return (struct answer){0, F7_EBX, 0, 0};
 	case 0x80000000:
 		return (struct answer){0x80000008, 0, 0, 0};
 	case 0x80000001:
-		return (struct answer){0, 0, E1_ECX, real ? E1_EDX : E1_EDX & ~(1u << 27)};
+		return (struct answer){0, 0, E1_ECX, E1_EDX};
 	case 0x80000008:
 		return (struct answer){48u << 8 | (caps->physical_address_bits ? caps->physical_address_bits
 		                                                               : VMX_PHYSICAL_ADDRESS_BITS),
@@ -62,11 +59,29 @@ static struct answer answer_to(const struct vmm *vmm, uint32_t leaf, uint32_t su
 	}
 }
 
-void emulate_cpuid(struct vmm *vmm)
+void emulate_cpuid(struct vmm *vmm, struct vmcs *vmcs)
 {
 	uint64_t *gpr = vmm->regs.gpr;
-	const struct answer answer = answer_to(vmm, (uint32_t)gpr[GPR_RAX], (uint32_t)gpr[GPR_RCX]);
+	const uint32_t leaf = (uint32_t)gpr[GPR_RAX], subleaf = (uint32_t)gpr[GPR_RCX];
+	struct answer answer;
 
+	if (leaf == TESTDEV_CPUID_LEAF) {
+		answer = (struct answer){TESTDEV_CPUID_MAGIC, 0, 0, 0};
+	} else if (vmm->ops->cpuid) {
+		uint32_t registers[4] = {0};
+		vmm->ops->cpuid(vmm->machine, leaf, subleaf, registers);
+		answer = (struct answer){registers[0], registers[1], registers[2], registers[3]};
+	} else {
+		answer = model(vmm, leaf);
+	}
+	if (leaf == 1) {
+		answer.ecx &= ~(F1_ECX_OSXSAVE | F1_ECX_VMX);
+		if (emulate_get(vmm, vmcs, VMCS_GUEST_CR4) & CR4_OSXSAVE)
+			answer.ecx |= F1_ECX_OSXSAVE;
+		/* What L1 is offered; an L2 whose L1 lets L0 answer has no VMX. */
+		if (vmm->machine->caps.real_vmx && !vmm->nested.in_l2)
+			answer.ecx |= F1_ECX_VMX;
+	}
 	gpr[GPR_RAX] = answer.eax;
 	gpr[GPR_RBX] = answer.ebx;
 	gpr[GPR_RCX] = answer.ecx;

@@ -104,6 +104,13 @@ struct machine_ops {
 	int (*read_msr)(struct machine *machine, unsigned level, uint32_t msr, uint64_t *value);
 	int (*write_msr)(struct machine *machine, unsigned level, uint32_t msr, uint64_t value);
 
+	/** CPUID as the machine's processor itself would show it (VMX included, OSXSAVE clear): EAX, EBX, ECX, EDX. L0
+	 * adds what depends on the guest. NULL: L0's own small model. */
+	void (*cpuid)(struct machine *machine, uint32_t leaf, uint32_t subleaf, uint32_t registers[4]);
+
+	/** XSETBV of XCR `index`, which always exits (SDM vol. 3, 26.1.2). 0, or -EINVAL: #GP. NULL: no XSAVE here. */
+	int (*xsetbv)(struct machine *machine, uint32_t index, uint64_t value);
+
 	/** True: ledger times come from clock() and L0's own time is not counted (deterministic machines). */
 	bool virtual_time;
 

@@ -119,7 +119,7 @@ void vmcs01_fill_msr_bitmap(uint8_t *bitmap);
 /** L0 handles the exit that `vmcs` holds for the guest of `level`. */
 int emulate_exit(struct vmm *vmm, struct vmcs *vmcs, unsigned level);
 int emulate_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, bool write);
-void emulate_cpuid(struct vmm *vmm);
+void emulate_cpuid(struct vmm *vmm, struct vmcs *vmcs);
 int emulate_io(struct vmm *vmm, struct vmcs *vmcs, unsigned level);
 int emulate_ept_violation(struct vmm *vmm, struct vmcs *vmcs);
 int emulate_device(struct vmm *vmm, struct vmcs *vmcs, uint64_t gpa, unsigned level);

@@ -142,7 +142,7 @@ static inline struct kvm_vm *kvm_vm_of(struct kvm_machine *m, const struct vmcs 
 	return index < KVM_VMS ? m->vms[index] : NULL;
 }
 
-extern const struct machine_ops kvm_machine_ops;
+extern const struct machine_ops machine_kvm;
 
 /* ---- probe.c ---- */
 /** Path of the device: $TESTUDO_KVM_DEVICE, else /dev/kvm. */

@@ -164,7 +164,7 @@ static int create(struct machine **machine, const struct machine_config *config,
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return refuse(why, -ENOMEM, "out of memory");
-	m->base.ops = &kvm_machine_ops;
+	m->base.ops = &machine_kvm;
 	m->base.caps = kvm_caps;
 	m->base.caps.on_demand = kvm_on_demand();
 	m->base.tsc_is_clock = true; /* until vm.c finds otherwise */
@@ -191,7 +191,7 @@ static struct nested_page page_alloc(struct machine *machine)
 	return page;
 }
 
-const struct machine_ops kvm_machine_ops = {
+const struct machine_ops machine_kvm = {
         .name = "kvm",
         .probe = probe,
         .create = create,
