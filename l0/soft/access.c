@@ -105,8 +105,8 @@ uint64_t soft_destination_get(struct soft_cpu *cpu, const struct soft_insn *insn
 	return soft_reg_get(cpu, insn->reg, size);
 }
 
-void soft_destination_set(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, const struct soft_rmw *rmw,
-        uint64_t value)
+void soft_destination_set(
+        struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, const struct soft_rmw *rmw, uint64_t value)
 {
 	if (soft_insn_memory_first(insn))
 		soft_rmw_set(cpu, rmw, size, value);

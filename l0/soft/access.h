@@ -79,8 +79,7 @@ uint64_t soft_offset(const struct soft_cpu *cpu, const struct soft_insn *insn);
 /** The linear address of segment:offset after the checks of limit and type; unwinds with #GP(0) or #SS(0). */
 uint64_t soft_segment_linear(
         struct soft_cpu *cpu, unsigned segment, uint64_t offset, unsigned size, enum soft_access access);
-uint64_t soft_linear_slow(
-        struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, enum soft_access access);
+uint64_t soft_linear_slow(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, enum soft_access access);
 /** Memory accesses of `size` bytes (any, up to 64) that missed the TLB: canonical check with #SS for stack
  * references, then mmu.c. */
 uint64_t soft_load_slow(struct soft_cpu *cpu, unsigned segment, uint64_t linear, unsigned size);
@@ -92,7 +91,8 @@ SOFT_ALWAYS_INLINE uint64_t soft_linear(
         struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, enum soft_access access)
 {
 	if (SOFT_LIKELY(insn->flags & SOFT_INSN_FLAT))
-		return cpu->gpr[insn->base] + (cpu->gpr[insn->index] << insn->scale) + (uint64_t)(int64_t)insn->displacement;
+		return cpu->gpr[insn->base] + (cpu->gpr[insn->index] << insn->scale) +
+		       (uint64_t)(int64_t)insn->displacement;
 	return soft_linear_slow(cpu, insn, size, access);
 }
 
@@ -109,8 +109,7 @@ SOFT_ALWAYS_INLINE uint64_t soft_mem_get(struct soft_cpu *cpu, const struct soft
 	return value;
 }
 
-SOFT_ALWAYS_INLINE void soft_mem_set(
-        struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, uint64_t value)
+SOFT_ALWAYS_INLINE void soft_mem_set(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, uint64_t value)
 {
 	const uint64_t linear = soft_linear(cpu, insn, size, SOFT_WRITE);
 	uint8_t *host = soft_tlb_lookup_write(cpu, linear, size);
@@ -153,8 +152,8 @@ SOFT_ALWAYS_INLINE void soft_rmw_set(struct soft_cpu *cpu, const struct soft_rmw
 uint64_t soft_source_get(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size);
 /** First operand, which will be written: soft_destination_set must follow. */
 uint64_t soft_destination_get(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, struct soft_rmw *rmw);
-void soft_destination_set(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, const struct soft_rmw *rmw,
-        uint64_t value);
+void soft_destination_set(
+        struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, const struct soft_rmw *rmw, uint64_t value);
 /** Write the first operand without reading it. */
 void soft_destination_put(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, uint64_t value);
 /** First operand, read only. */

@@ -16,16 +16,17 @@
 
 /* Leaf 1, ECX. */
 #define LEAF1_ECX                                                                                                      \
-	(BIT(3) /* MONITOR */ | CPUID_1_ECX_VMX | BIT(13) /* CMPXCHG16B */ | BIT(17) /* PCID */ | BIT(21) /* x2APIC */ | \
-	        BIT(22) /* MOVBE */ | BIT(23) /* POPCNT */ | BIT(24) /* TSC deadline */ | BIT(26) /* XSAVE */ |        \
-	        BIT(30) /* RDRAND */ | BIT(31) /* runs under a hypervisor */)
+	(BIT(3) /* MONITOR */ | CPUID_1_ECX_VMX | BIT(13) /* CMPXCHG16B */ | BIT(17) /* PCID */ |                      \
+	        BIT(21) /* x2APIC */ | BIT(22) /* MOVBE */ | BIT(23) /* POPCNT */ | BIT(24) /* TSC deadline */ |       \
+	        BIT(26) /* XSAVE */ | BIT(30) /* RDRAND */ | BIT(31) /* runs under a hypervisor */)
 
 /* Leaf 1, EDX: no MMX (bit 23), no machine-check architecture beyond the bits. */
 #define LEAF1_EDX                                                                                                      \
-	(BIT(0) /* FPU */ | BIT(2) /* DE */ | BIT(3) /* PSE */ | BIT(4) /* TSC */ | BIT(5) /* MSR */ | BIT(6) /* PAE */ | \
-	        BIT(7) /* MCE */ | BIT(8) /* CMPXCHG8B */ | BIT(9) /* APIC */ | BIT(11) /* SYSENTER */ |               \
-	        BIT(12) /* MTRR */ | BIT(13) /* PGE */ | BIT(14) /* MCA */ | BIT(15) /* CMOV */ | BIT(16) /* PAT */ |  \
-	        BIT(17) /* PSE-36 */ | BIT(19) /* CLFLUSH */ | BIT(24) /* FXSR */ | BIT(25) /* SSE */ | BIT(26) /* SSE2 */)
+	(BIT(0) /* FPU */ | BIT(2) /* DE */ | BIT(3) /* PSE */ | BIT(4) /* TSC */ | BIT(5) /* MSR */ |                 \
+	        BIT(6) /* PAE */ | BIT(7) /* MCE */ | BIT(8) /* CMPXCHG8B */ | BIT(9) /* APIC */ |                     \
+	        BIT(11) /* SYSENTER */ | BIT(12) /* MTRR */ | BIT(13) /* PGE */ | BIT(14) /* MCA */ |                  \
+	        BIT(15) /* CMOV */ | BIT(16) /* PAT */ | BIT(17) /* PSE-36 */ | BIT(19) /* CLFLUSH */ |                \
+	        BIT(24) /* FXSR */ | BIT(25) /* SSE */ | BIT(26) /* SSE2 */)
 
 /* Leaf 7, EBX. */
 #define LEAF7_EBX                                                                                                      \
@@ -35,7 +36,8 @@
 /* Leaf 80000001H. */
 #define LEAF81_ECX (BIT(0) /* LAHF in 64-bit mode */ | BIT(5) /* LZCNT */ | BIT(8) /* PREFETCHW */)
 #define LEAF81_EDX                                                                                                     \
-	(BIT(11) /* SYSCALL */ | BIT(20) /* NX */ | BIT(26) /* 1 GiB pages */ | BIT(27) /* RDTSCP */ | BIT(29) /* long mode */)
+	(BIT(11) /* SYSCALL */ | BIT(20) /* NX */ | BIT(26) /* 1 GiB pages */ | BIT(27) /* RDTSCP */ |                 \
+	        BIT(29) /* long mode */)
 
 static void text_leaf(const char text[16], struct soft_cpuid *out)
 {

@@ -14,8 +14,8 @@ struct soft_cpuid {
 #define CPUID_1_ECX_OSXSAVE (1u << 27)
 
 /**
- * The leaf as the processor itself would show it (SDM vol. 2, CPUID), VMX included, OSXSAVE clear. CPUID always exits in
- * VMX non-root operation, so L0 calls this on the exit and changes what depends on the guest.
+ * The leaf as the processor itself would show it (SDM vol. 2, CPUID), VMX included, OSXSAVE clear. CPUID always exits
+ * in VMX non-root operation, so L0 calls this on the exit and changes what depends on the guest.
  */
 void soft_cpuid(uint32_t leaf, uint32_t subleaf, struct soft_cpuid *out);
 

@@ -105,8 +105,8 @@ static uint8_t segment_number(ZydisRegister reg)
 	return reg >= ZYDIS_REGISTER_ES && reg <= ZYDIS_REGISTER_GS ? (uint8_t)(reg - ZYDIS_REGISTER_ES) : SOFT_DS;
 }
 
-static void set_memory(
-        struct soft_insn *insn, const ZydisDecodedOperandMem *mem, const ZydisDecodedInstruction *in, enum soft_mode mode)
+static void set_memory(struct soft_insn *insn, const ZydisDecodedOperandMem *mem, const ZydisDecodedInstruction *in,
+        enum soft_mode mode)
 {
 	static const uint8_t shift[] = {[0] = 0, [1] = 0, [2] = 1, [4] = 2, [8] = 3};
 
@@ -194,8 +194,9 @@ static bool set_operands(struct soft_insn *insn, const ZydisDecodedInstruction *
 			default:
 				return false;
 			}
-			*(registers == 0 ? &insn->reg : registers == 1 ? &insn->rm : &insn->third) =
-			        register_number(operand->reg.value);
+			*(registers == 0         ? &insn->reg
+			        : registers == 1 ? &insn->rm
+			                         : &insn->third) = register_number(operand->reg.value);
 			registers++;
 			kind = 'R';
 			break;
@@ -308,7 +309,8 @@ void soft_insn_operands(const struct soft_insn *insn, struct soft_operands *oper
 	};
 }
 
-void soft_disassemble(const uint8_t *bytes, size_t available, enum soft_mode mode, uint64_t rip, char *text, size_t size)
+void soft_disassemble(
+        const uint8_t *bytes, size_t available, enum soft_mode mode, uint64_t rip, char *text, size_t size)
 {
 	ZydisDecoder decoder;
 	ZydisFormatter formatter;
@@ -319,6 +321,6 @@ void soft_disassemble(const uint8_t *bytes, size_t available, enum soft_mode mod
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, available, &in, operands)) ||
 	        !ZYAN_SUCCESS(ZydisFormatterFormatInstruction(
-	                &formatter, &in, operands, in.operand_count_visible, text, size, rip)))
+	                &formatter, &in, operands, in.operand_count_visible, text, size, rip, NULL)))
 		snprintf(text, size, "(not an instruction)");
 }

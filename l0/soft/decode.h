@@ -50,9 +50,9 @@ struct soft_insn {
 	int32_t displacement;
 	uint16_t mnemonic; /**< ZydisMnemonic */
 	uint8_t length;
-	uint8_t size;        /**< bytes of the first operand */
-	uint8_t source_size; /**< bytes of the second operand */
-	uint8_t width;       /**< bytes of the effective operand size: 2, 4, 8 */
+	uint8_t size;         /**< bytes of the first operand */
+	uint8_t source_size;  /**< bytes of the second operand */
+	uint8_t width;        /**< bytes of the effective operand size: 2, 4, 8 */
 	uint8_t address_size; /**< bytes of an address: 2, 4, 8 */
 	uint8_t form;         /**< enum soft_form */
 	/** Register operands: number of a general, segment, control, debug or XMM register; for 1-byte registers the
@@ -79,6 +79,7 @@ static inline bool soft_insn_memory_first(const struct soft_insn *insn)
 int soft_decode(const uint8_t *bytes, size_t available, enum soft_mode mode, struct soft_insn *insn);
 
 /** The instruction in Intel syntax, for messages. */
-void soft_disassemble(const uint8_t *bytes, size_t available, enum soft_mode mode, uint64_t rip, char *text, size_t size);
+void soft_disassemble(
+        const uint8_t *bytes, size_t available, enum soft_mode mode, uint64_t rip, char *text, size_t size);
 
 #endif

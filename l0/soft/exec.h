@@ -14,6 +14,18 @@ typedef soft_handler soft_selector(const struct soft_insn *insn, unsigned what);
 #undef SOFT_INSN
 #undef SOFT_SELECT
 
+/* Chosen by the selectors of MOV, PUSH, POP, JMP, CALL, RET and MOVSD (which see SSE2's MOVSD and CMPSD too). */
+void soft_exec_mov_from_segment(struct soft_cpu *cpu, const struct soft_insn *insn);
+void soft_exec_mov_to_segment(struct soft_cpu *cpu, const struct soft_insn *insn);
+void soft_exec_mov_control(struct soft_cpu *cpu, const struct soft_insn *insn);
+void soft_exec_push_segment(struct soft_cpu *cpu, const struct soft_insn *insn);
+void soft_exec_pop_segment(struct soft_cpu *cpu, const struct soft_insn *insn);
+void soft_exec_jmp_far(struct soft_cpu *cpu, const struct soft_insn *insn);
+void soft_exec_call_far(struct soft_cpu *cpu, const struct soft_insn *insn);
+void soft_exec_ret_far(struct soft_cpu *cpu, const struct soft_insn *insn);
+void soft_exec_cmpsd(struct soft_cpu *cpu, const struct soft_insn *insn);
+soft_selector soft_select_sse;
+
 /* Not instructions: what undecodable bytes execute as. */
 void soft_exec_undefined(struct soft_cpu *cpu, const struct soft_insn *insn);   /* #UD */
 void soft_exec_too_long(struct soft_cpu *cpu, const struct soft_insn *insn);    /* #GP(0) */

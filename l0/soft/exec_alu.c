@@ -164,7 +164,8 @@ SOFT_ALWAYS_INLINE void unary(
 	each(what, kind, memory, 1) each(what, kind, memory, 2) each(what, kind, memory, 4) each(what, kind, memory, 8)
 #define UNARY_KINDS(each, what) UNARY_SIZES(each, what, R, false) UNARY_SIZES(each, what, M, true)
 #define UNARY_ALL(each) UNARY_KINDS(each, INC) UNARY_KINDS(each, DEC) UNARY_KINDS(each, NEG) UNARY_KINDS(each, NOT)
-#define UNARY_ENTRY(what, kind, memory, size) [UNARY_##what][memory][SIZE_INDEX_##size] = unary_##what##_##kind##_##size,
+#define UNARY_ENTRY(what, kind, memory, size)                                                                          \
+	[UNARY_##what][memory][SIZE_INDEX_##size] = unary_##what##_##kind##_##size,
 
 UNARY_ALL(UNARY_HANDLER)
 

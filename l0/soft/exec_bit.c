@@ -22,8 +22,8 @@ static void bit_operate(struct soft_cpu *cpu, const struct soft_insn *insn, enum
 {
 	const unsigned size = insn->size;
 	const bool memory = soft_insn_memory_first(insn), writes = op != BIT_TEST;
-	const uint64_t by = insn->flags & SOFT_INSN_IMM ? (uint64_t)insn->immediate
-	                                                : cpu->gpr[memory ? insn->reg : insn->rm];
+	const uint64_t by =
+	        insn->flags & SOFT_INSN_IMM ? (uint64_t)insn->immediate : cpu->gpr[memory ? insn->reg : insn->rm];
 	const uint64_t bit = 1ull << (by & (size * 8 - 1));
 	uint64_t linear = 0, value, result;
 
@@ -232,7 +232,9 @@ enum blsx { BLSI, BLSMSK, BLSR };
 static void lowest_set_bit(struct soft_cpu *cpu, const struct soft_insn *insn, enum blsx what)
 {
 	const uint64_t source = vex_rm(cpu, insn, insn->rm) & soft_size_mask(insn->size);
-	const uint64_t result = what == BLSI ? source & -source : what == BLSMSK ? source ^ (source - 1) : source & (source - 1);
+	const uint64_t result = what == BLSI     ? source & -source
+	                        : what == BLSMSK ? source ^ (source - 1)
+	                                         : source & (source - 1);
 
 	soft_reg_set(cpu, insn->reg, insn->size, result);
 	soft_flags_cf_of(cpu, result, insn->size, what == BLSI ? source != 0 : source == 0, 0);

@@ -131,7 +131,8 @@ void soft_exec_lmsw(struct soft_cpu *cpu, const struct soft_insn *insn)
 
 	need_cpl0(cpu);
 	source = (uint16_t)soft_source_get(cpu, insn, 2);
-	soft_write_cr0(cpu, soft_intercept_lmsw(cpu, source, memory, memory ? soft_linear(cpu, insn, 2, SOFT_READ) : 0));
+	soft_write_cr0(
+	        cpu, soft_intercept_lmsw(cpu, source, memory, memory ? soft_linear(cpu, insn, 2, SOFT_READ) : 0));
 	soft_attention(cpu);
 }
 

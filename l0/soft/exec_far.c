@@ -64,7 +64,8 @@ struct gate {
 };
 
 /** Read a call gate and the code segment it names, with the checks of 5.8.4. */
-static void read_gate(struct soft_cpu *cpu, uint16_t selector, const struct soft_descriptor *descriptor, struct gate *gate)
+static void read_gate(
+        struct soft_cpu *cpu, uint16_t selector, const struct soft_descriptor *descriptor, struct gate *gate)
 {
 	const unsigned type = soft_descriptor_rights(descriptor) & AR_TYPE_MASK;
 	const unsigned dpl = soft_descriptor_dpl(descriptor);
@@ -228,7 +229,8 @@ static void push_return(struct soft_cpu *cpu, unsigned size, uint64_t selector, 
 
 		cpu->gpr[GPR_RSP] = rsp;
 		soft_probe_write(cpu, soft_segment_linear(cpu, SOFT_SS, low, size, SOFT_WRITE), size);
-		soft_store_slow(cpu, SOFT_SS, soft_segment_linear(cpu, SOFT_SS, high, size, SOFT_WRITE), size, selector);
+		soft_store_slow(
+		        cpu, SOFT_SS, soft_segment_linear(cpu, SOFT_SS, high, size, SOFT_WRITE), size, selector);
 		soft_store_slow(cpu, SOFT_SS, soft_segment_linear(cpu, SOFT_SS, low, size, SOFT_WRITE), size, rip);
 	}
 	soft_stack_add(cpu, -2 * (int64_t)size);
@@ -301,7 +303,8 @@ void soft_return_code(struct soft_cpu *cpu, uint16_t selector, struct soft_segme
 	rights = soft_descriptor_rights(&descriptor);
 	if ((rights & (AR_S | AR_TYPE_CODE)) != (AR_S | AR_TYPE_CODE) || rpl < cpu->cpl)
 		fault(cpu, VECTOR_GP, selector);
-	if (rights & AR_TYPE_CONFORMING ? soft_descriptor_dpl(&descriptor) > rpl : soft_descriptor_dpl(&descriptor) != rpl)
+	if (rights & AR_TYPE_CONFORMING ? soft_descriptor_dpl(&descriptor) > rpl
+	                                : soft_descriptor_dpl(&descriptor) != rpl)
 		fault(cpu, VECTOR_GP, selector);
 	if (soft_long_mode(cpu) && (rights & AR_L) && (rights & AR_DB))
 		fault(cpu, VECTOR_GP, selector);

@@ -36,7 +36,8 @@ static void iret_real(struct soft_cpu *cpu, unsigned size)
 {
 	const uint64_t offset = soft_peek(cpu, size, 0), flags = soft_peek(cpu, size, 2 * size);
 	const uint16_t selector = (uint16_t)soft_peek(cpu, size, size);
-	uint64_t mask = FLAGS_STATUS | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_IF | (size > 2 ? FLAG_RF | FLAG_AC | FLAG_ID : 0);
+	uint64_t mask =
+	        FLAGS_STATUS | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_IF | (size > 2 ? FLAG_RF | FLAG_AC | FLAG_ID : 0);
 
 	if (cpu->mode == SOFT_MODE_V8086) {
 		if ((cpu->rflags & FLAG_IOPL) != FLAG_IOPL)
@@ -118,8 +119,8 @@ void soft_exec_iret(struct soft_cpu *cpu, const struct soft_insn *insn)
 		/* A return to the previous task: a task switch, which always exits; IA-32e mode has none. */
 		if (soft_long_mode(cpu))
 			soft_fault(cpu, VECTOR_GP, true, 0);
-		soft_exit_instruction(cpu, EXIT_REASON_TASK_SWITCH,
-		        soft_read_system(cpu, cpu->seg[SOFT_TR].base, 2) | 1ull << 30);
+		soft_exit_instruction(
+		        cpu, EXIT_REASON_TASK_SWITCH, soft_read_system(cpu, cpu->seg[SOFT_TR].base, 2) | 1ull << 30);
 	}
 	soft_unblock_nmi(cpu);
 	iret_protected(cpu, insn->width);
@@ -219,7 +220,8 @@ void soft_exec_sysenter(struct soft_cpu *cpu, const struct soft_insn *insn)
 		soft_fault(cpu, VECTOR_GP, true, 0);
 	cpu->rflags &= ~(uint64_t)(FLAG_VM | FLAG_IF | FLAG_RF);
 	cpu->gpr[GPR_RSP] = wide ? cpu->sysenter_esp : (uint32_t)cpu->sysenter_esp;
-	enter_flat(cpu, selector, (uint16_t)(selector + 8), 0, wide, wide ? cpu->sysenter_eip : (uint32_t)cpu->sysenter_eip);
+	enter_flat(cpu, selector, (uint16_t)(selector + 8), 0, wide,
+	        wide ? cpu->sysenter_eip : (uint32_t)cpu->sysenter_eip);
 	soft_attention(cpu);
 }
 
@@ -235,6 +237,6 @@ void soft_exec_sysexit(struct soft_cpu *cpu, const struct soft_insn *insn)
 	if (wide && (!x86_canonical(rsp) || !x86_canonical(target)))
 		soft_fault(cpu, VECTOR_GP, true, 0);
 	cpu->gpr[GPR_RSP] = rsp;
-	enter_flat(cpu, (uint16_t)((selector + (wide ? 32 : 16)) | 3), (uint16_t)((selector + (wide ? 40 : 24)) | 3), 3, wide,
-	        target);
+	enter_flat(cpu, (uint16_t)((selector + (wide ? 32 : 16)) | 3), (uint16_t)((selector + (wide ? 40 : 24)) | 3), 3,
+	        wide, target);
 }

@@ -226,8 +226,8 @@ soft_handler soft_select_setcc(const struct soft_insn *insn, unsigned cc)
 /** The source is read, and a 32-bit destination's upper half cleared, whether the condition holds or not. */
 SOFT_ALWAYS_INLINE void conditional_move(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned cc, unsigned size)
 {
-	const uint64_t value = insn->form == SOFT_FORM_RM ? soft_mem_get(cpu, insn, size)
-	                                                  : soft_reg_get(cpu, insn->rm, size);
+	const uint64_t value =
+	        insn->form == SOFT_FORM_RM ? soft_mem_get(cpu, insn, size) : soft_reg_get(cpu, insn->rm, size);
 	const uint64_t old = soft_reg_get(cpu, insn->reg, size);
 
 	soft_reg_set(cpu, insn->reg, size, soft_condition(cpu, cc) ? value : old);

@@ -97,8 +97,7 @@ void soft_exec_mulx(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
 	const unsigned size = insn->size;
 	const bool memory = insn->flags & SOFT_INSN_MEMORY;
-	const uint64_t source =
-	        memory ? soft_mem_get(cpu, insn, size) : soft_reg_get(cpu, insn->third, size);
+	const uint64_t source = memory ? soft_mem_get(cpu, insn, size) : soft_reg_get(cpu, insn->third, size);
 	const u128 product = (u128)soft_reg_get(cpu, GPR_RDX, size) * source;
 
 	soft_reg_set(cpu, insn->rm, size, (uint64_t)product);

@@ -154,7 +154,8 @@ void soft_exec_lidt(struct soft_cpu *cpu, const struct soft_insn *insn)
 
 /* ---- LDTR, TR ---- */
 
-static void store_selector(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned segment, enum table_intercept which)
+static void store_selector(
+        struct soft_cpu *cpu, const struct soft_insn *insn, unsigned segment, enum table_intercept which)
 {
 	need_protected(cpu);
 	check_umip(cpu);
@@ -175,8 +176,8 @@ void soft_exec_str(struct soft_cpu *cpu, const struct soft_insn *insn)
 }
 
 /** The upper half of a 16-byte descriptor gives bits 63:32 of the base. */
-static void load_system_segment(struct soft_cpu *cpu, const struct soft_descriptor *descriptor, uint16_t selector,
-        struct soft_segment *segment)
+static void load_system_segment(
+        struct soft_cpu *cpu, const struct soft_descriptor *descriptor, uint16_t selector, struct soft_segment *segment)
 {
 	soft_descriptor_segment(descriptor, selector, segment);
 	if (soft_long_mode(cpu)) {

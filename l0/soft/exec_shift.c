@@ -87,9 +87,8 @@ SOFT_ALWAYS_INLINE void execute(
 {
 	struct soft_rmw rmw;
 	const uint64_t a = memory ? soft_rmw_get(cpu, insn, size, &rmw) : soft_reg_get(cpu, insn->reg, size);
-	const unsigned count =
-	        (insn->flags & SOFT_INSN_IMM ? (unsigned)insn->immediate : (unsigned)cpu->gpr[GPR_RCX]) &
-	        (size == 8 ? 63 : 31);
+	const unsigned count = (insn->flags & SOFT_INSN_IMM ? (unsigned)insn->immediate : (unsigned)cpu->gpr[GPR_RCX]) &
+	                       (size == 8 ? 63 : 31);
 	uint64_t result = a;
 
 	/* A count of 0 changes no flag, but a memory operand is written back and a 32-bit register zero-extended. */
@@ -112,7 +111,8 @@ SOFT_ALWAYS_INLINE void execute(
 	{                                                                                                              \
 		execute(cpu, insn, SHIFT_##what, memory, size);                                                        \
 	}
-#define SHIFT_SIZES(each, what, memory) each(what, memory, 1) each(what, memory, 2) each(what, memory, 4) each(what, memory, 8)
+#define SHIFT_SIZES(each, what, memory)                                                                                \
+	each(what, memory, 1) each(what, memory, 2) each(what, memory, 4) each(what, memory, 8)
 #define SHIFT_KINDS(each, what) SHIFT_SIZES(each, what, 0) SHIFT_SIZES(each, what, 1)
 #define SHIFT_ALL(each)                                                                                                \
 	SHIFT_KINDS(each, ROL)                                                                                         \
@@ -139,9 +139,8 @@ soft_handler soft_select_shift(const struct soft_insn *insn, unsigned what)
 static void shift_double(struct soft_cpu *cpu, const struct soft_insn *insn, bool left)
 {
 	const unsigned size = insn->size, bits = size * 8;
-	const unsigned count =
-	        (insn->flags & SOFT_INSN_IMM ? (unsigned)insn->immediate : (unsigned)cpu->gpr[GPR_RCX]) &
-	        (size == 8 ? 63 : 31);
+	const unsigned count = (insn->flags & SOFT_INSN_IMM ? (unsigned)insn->immediate : (unsigned)cpu->gpr[GPR_RCX]) &
+	                       (size == 8 ? 63 : 31);
 	struct soft_rmw rmw;
 	const uint64_t a = soft_destination_get(cpu, insn, size, &rmw);
 	const uint64_t b = soft_reg_get(cpu, insn->form == SOFT_FORM_MR ? insn->reg : insn->rm, size);
@@ -189,8 +188,8 @@ static void shift_vex(struct soft_cpu *cpu, const struct soft_insn *insn, enum s
 	const unsigned size = insn->size, bits = size * 8;
 	const bool memory = insn->form == SOFT_FORM_RM;
 	const uint64_t a = memory ? soft_mem_get(cpu, insn, size) : soft_reg_get(cpu, insn->rm, size);
-	const uint64_t by = insn->flags & SOFT_INSN_IMM ? (uint64_t)insn->immediate
-	                                                : cpu->gpr[memory ? insn->rm : insn->third];
+	const uint64_t by =
+	        insn->flags & SOFT_INSN_IMM ? (uint64_t)insn->immediate : cpu->gpr[memory ? insn->rm : insn->third];
 	const unsigned count = (unsigned)by & (bits - 1);
 	uint64_t result;
 

@@ -54,7 +54,7 @@ LANES(pcmpgtb, i8, 16, int8_t, A > B ? -1 : 0)
 LANES(pcmpgtw, i16, 8, int16_t, A > B ? -1 : 0)
 LANES(pcmpgtd, i32, 4, int32_t, A > B ? -1 : 0)
 LANES(pand, u64, 2, uint64_t, A &B)
-LANES(pandn, u64, 2, uint64_t, ~A & B)
+LANES(pandn, u64, 2, uint64_t, ~A &B)
 LANES(por, u64, 2, uint64_t, A | B)
 LANES(pxor, u64, 2, uint64_t, A ^ B)
 

@@ -3,8 +3,8 @@
 
 uint64_t soft_flags_get(const struct soft_cpu *cpu)
 {
-	return (cpu->rflags & ~(uint64_t)FLAGS_STATUS) | RFLAGS_FIXED | soft_cf(cpu) | soft_pf(cpu) << 2 | soft_af(cpu) << 4 |
-	       soft_zf(cpu) << 6 | soft_sf(cpu) << 7 | soft_of(cpu) << 11;
+	return (cpu->rflags & ~(uint64_t)FLAGS_STATUS) | RFLAGS_FIXED | soft_cf(cpu) | soft_pf(cpu) << 2 |
+	       soft_af(cpu) << 4 | soft_zf(cpu) << 6 | soft_sf(cpu) << 7 | soft_of(cpu) << 11;
 }
 
 void soft_flags_set_status(struct soft_cpu *cpu, uint64_t flags)

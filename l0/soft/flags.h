@@ -62,8 +62,7 @@ SOFT_ALWAYS_INLINE void soft_flags_logic(struct soft_cpu *cpu, uint64_t result, 
 }
 
 /** Result with explicit CF and OF (0 or 1); AF = 0. */
-SOFT_ALWAYS_INLINE void soft_flags_cf_of(
-        struct soft_cpu *cpu, uint64_t result, unsigned size, uint64_t cf, uint64_t of)
+SOFT_ALWAYS_INLINE void soft_flags_cf_of(struct soft_cpu *cpu, uint64_t result, unsigned size, uint64_t cf, uint64_t of)
 {
 	cpu->flag_result = (uint64_t)soft_sign_extend(result, size);
 	cpu->flag_carries = cf << 63 | (cf ^ of) << 62;

@@ -8,6 +8,11 @@
 #include "exec.h"
 #include "flags.h"
 
+/** Bit of pending_debug: a single-step trap (SDM vol. 3, table 25-4). */
+#define PENDING_DEBUG_BS (1ull << 14)
+
+#define INTERRUPTIBILITY_SHADOW (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
+
 _Noreturn void soft_unwind(struct soft_cpu *cpu, enum soft_unwind_reason reason)
 {
 	longjmp(cpu->unwind, reason);
@@ -59,7 +64,7 @@ void soft_update_mode(struct soft_cpu *cpu)
 	cpu->cpl = cpu->mode == SOFT_MODE_REAL    ? 0
 	           : cpu->mode == SOFT_MODE_V8086 ? 3
 	                                          : cpu->seg[SOFT_SS].rights >> AR_DPL_SHIFT & 3;
-	cpu->address_bits = cpu->mode == SOFT_MODE_64                                         ? 64
+	cpu->address_bits = cpu->mode == SOFT_MODE_64                                       ? 64
 	                    : cpu->mode == SOFT_MODE_32 || cpu->mode == SOFT_MODE_COMPAT_32 ? 32
 	                                                                                    : 16;
 	/* RIP leads to the same code in 64-bit mode whatever CS is; elsewhere CS.base may have changed. */

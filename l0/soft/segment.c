@@ -91,7 +91,8 @@ static void load_stack(struct soft_cpu *cpu, uint16_t selector)
 
 	/* A null SS is allowed in 64-bit mode below CPL 3. */
 	if (!(selector & ~3u) && cpu->mode == SOFT_MODE_64 && cpu->cpl < 3 && rpl == cpu->cpl)
-		ss = (struct soft_segment){.selector = selector, .rights = AR_UNUSABLE | (uint32_t)cpu->cpl << AR_DPL_SHIFT};
+		ss = (struct soft_segment){
+		        .selector = selector, .rights = AR_UNUSABLE | (uint32_t)cpu->cpl << AR_DPL_SHIFT};
 	else
 		soft_check_stack_segment(cpu, selector, cpu->cpl, VECTOR_GP, &ss);
 	cpu->seg[SOFT_SS] = ss;

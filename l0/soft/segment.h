@@ -40,8 +40,7 @@ static inline unsigned soft_descriptor_dpl(const struct soft_descriptor *descrip
 {
 	return descriptor->raw >> 45 & 3;
 }
-void soft_descriptor_segment(
-        const struct soft_descriptor *descriptor, uint16_t selector, struct soft_segment *segment);
+void soft_descriptor_segment(const struct soft_descriptor *descriptor, uint16_t selector, struct soft_segment *segment);
 
 /** MOV and POP to DS, ES, FS, GS or SS with all checks. Unwinds on faults; nothing is changed before. */
 void soft_load_segment(struct soft_cpu *cpu, unsigned segment, uint16_t selector);
