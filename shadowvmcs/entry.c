@@ -34,7 +34,6 @@ static const char *check_guest_state(const struct nested *nested, uint64_t *qual
 static void fail_entry(struct nested *nested, uint32_t reason, uint64_t qualification, struct vmx_outcome *outcome)
 {
 	nested->counters[COUNTER_ENTRY_FAILURES]++;
-	nested->in_l2 = false;
 	nested_reflect_made(nested, reason | EXIT_REASON_ENTRY_FAILURE, qualification, 0, 0);
 	outcome->kind = VMX_ENTRY_FAILED;
 }

@@ -39,7 +39,6 @@ static void forget_l1_state(struct nested *nested)
 	nested->failed_check = NULL;
 	nested->vmx_abort = 0;
 	nested->feature_control = nested->config.feature_control;
-	nested->vmx_abort = 0;
 	memset(&nested->checked12, 0, sizeof(nested->checked12));
 }
 

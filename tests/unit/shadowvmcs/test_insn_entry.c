@@ -118,6 +118,9 @@ START_TEST(test_controls_fail)
 	ck_assert_ptr_nonnull(strstr(f.nested.failed_check, "PIN"));
 	ck_assert_uint_eq(f.vmcs12->launched, 0);
 	ck_assert_uint_eq(f.nested.counters[COUNTER_ENTRY_FAILURES], 1);
+	/* The next failure for another reason does not keep the old one's text. */
+	expect_fail(&f, resume(&f), 5);
+	ck_assert_ptr_null(f.nested.failed_check);
 	/* L1 goes on after the instruction, not at its host state. */
 	ck_assert_uint_eq(vmcs_get(&f.vmcs01, VMCS_GUEST_RIP), 0x100000);
 	fixture_teardown(&f);

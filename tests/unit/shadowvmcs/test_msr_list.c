@@ -111,10 +111,28 @@ START_TEST(test_efer)
 }
 END_TEST
 
+/* The field has 32 bits; WRMSR takes 64. */
+START_TEST(test_sysenter_cs)
+{
+	struct fixture f;
+
+	start(&f);
+	ck_assert_uint_eq(load_one(&f, 0x174, 0x500001234), 0);
+	ck_assert_uint_eq(f.nested.vmcs02.field[VMCS_GUEST_IA32_SYSENTER_CS], 0x1234);
+	fixture_teardown(&f);
+}
+END_TEST
+
 static void machine_has_efer(struct fixture *f, struct vmcs *vmcs)
 {
 	(void)f;
 	vmcs->field[VMCS_GUEST_IA32_EFER] = 0xd01;
+}
+
+static void machine_is_unpaged(struct fixture *f, struct vmcs *vmcs)
+{
+	(void)f;
+	vmcs->field[VMCS_GUEST_CR0] = 0x31;
 }
 
 START_TEST(test_stale_fields_are_fetched)
@@ -128,6 +146,15 @@ START_TEST(test_stale_fields_are_fetched)
 	ck_assert_uint_eq(nested_msr_store(&f.nested, &f.nested.vmcs02, LIST, 1), 0);
 	ck_assert_uint_eq(fixture_read64(&f, LIST + 8), 0xd01);
 	ck_assert_uint_eq(f.fetches, 1);
+	/* What a load depends on is fetched too: EFER.LMA, and CR0.PG for a change of LME. */
+	vmcs_mask_set(&f.nested.vmcs02.stale, VMCS_GUEST_IA32_EFER);
+	f.nested.vmcs02.field[VMCS_GUEST_IA32_EFER] = 0;
+	ck_assert_uint_eq(load_one(&f, 0xc0000080, 0x101), 0);
+	ck_assert_uint_eq(f.nested.vmcs02.field[VMCS_GUEST_IA32_EFER], 0x501);
+	ck_assert_uint_eq(f.fetches, 2);
+	f.on_fetch = machine_is_unpaged;
+	vmcs_mask_set(&f.nested.vmcs02.stale, VMCS_GUEST_CR0);
+	ck_assert_uint_eq(load_one(&f, 0xc0000080, 1), 0);
 	/* A value loaded over a stale one is the machine's to take, even if it looks unchanged. */
 	vmcs_mask_set(&f.nested.vmcs02.stale, VMCS_GUEST_IA32_PAT);
 	memset(&f.nested.vmcs02.dirty, 0, sizeof(f.nested.vmcs02.dirty));
@@ -230,6 +257,7 @@ int main(void)
 
 	tcase_add_test(tests, test_fields);
 	tcase_add_test(tests, test_efer);
+	tcase_add_test(tests, test_sysenter_cs);
 	tcase_add_test(tests, test_stale_fields_are_fetched);
 	tcase_add_test(tests, test_msrs_of_the_machine);
 	tcase_add_test(tests, test_forbidden_entries);

@@ -100,8 +100,11 @@ START_TEST(test_init_state)
 
 	fixture_setup(&f, FIXTURE_REAL_VMX);
 	f.config.machine = f.machine;
+	memset(&f.nested, 0xee, sizeof(f.nested));
 	ck_assert_int_eq(nested_init(&f.nested, &f.config), 0);
 	ck_assert(!f.nested.vmx_on && !f.nested.in_l2);
+	ck_assert_uint_eq(f.nested.counters[COUNTER_REFLECTED], 0);
+	ck_assert_uint_eq(f.nested.vmcs02.field[VMCS_GUEST_RIP], 0);
 	ck_assert_ptr_null(f.nested.vmcs12);
 	ck_assert_uint_eq(f.nested.vmcs12_gpa, ~0ull);
 	ck_assert_uint_eq(f.nested.vmxon_gpa, ~0ull);
@@ -127,10 +130,19 @@ START_TEST(test_reset)
 	ck_assert_uint_eq(f.mapping_count, 1);
 	f.nested.in_l2 = true;
 	f.nested.vmx_abort = 4;
+	f.nested.pending_kind = NESTED_WAITS_WINDOW;
+	f.nested.failed_check = "a check";
+	fixture_snapshot(&f);
+	f.nested.last_vmcs12 = f.vmcs12;
 	f.nested.counters[COUNTER_REFLECTED] = 7;
 	nested_reset(&f.nested);
 	ck_assert(!f.nested.vmx_on && !f.nested.in_l2);
 	ck_assert_uint_eq(f.nested.vmx_abort, 0);
+	ck_assert_uint_eq(f.nested.pending_kind, 0);
+	ck_assert_ptr_null(f.nested.failed_check);
+	ck_assert_ptr_null(f.nested.last_vmcs12);
+	ck_assert(f.nested.merge_all);
+	ck_assert_uint_eq(f.nested.checked12.field[VMCS_GUEST_RIP], 0);
 	ck_assert_uint_eq(f.mapping_count, 0);
 	ck_assert_ptr_null(f.nested.vmcs12);
 	ck_assert_uint_eq(f.nested.vmcs12_gpa, ~0ull);

@@ -13,6 +13,7 @@ static struct vmcs *region(struct fixture *f)
 static void start(struct fixture *f, enum fixture_kind kind)
 {
 	fixture_setup(f, kind);
+	memset(f->config.shadow_region.hva, 0x5a, sizeof(struct vmcs));
 	f->config.shadow_mode = SHADOW_SHADOW;
 	fixture_start(f);
 }
