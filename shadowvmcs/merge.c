@@ -153,6 +153,13 @@ static void merge_wide(const struct merge *m)
 
 /* ---- special guest fields ---- */
 
+/* The machine holds the register, and what it holds is what vmcs12 asks for: the last exit "saved" it there. */
+static bool stays_in_machine(const struct merge *m, enum vmcs_field field)
+{
+	return vmcs_mask_has(&m->nested->vmcs02.stale, field) && vmcs_mask_has(&m->v->stale, field) &&
+	       !is_dirty(m, field);
+}
+
 /* Of bits L0 owns, vmcs02 has the value L0 insists on in vmcs01; what L2 sees of them is in the read shadow. */
 static void merge_control_registers(const struct merge *m)
 {
@@ -164,26 +171,23 @@ static void merge_control_registers(const struct merge *m)
 	for (unsigned i = 0; i < 2; i++) {
 		const enum vmcs_field guest = registers[i].guest;
 		const uint64_t mask01 = m->v01->field[registers[i].mask];
+		uint64_t value = m->v->field[guest];
 
-		if (!mask01) {
-			if (is_dirty(m, guest))
-				set02(m, guest, m->v->field[guest]);
+		if (stays_in_machine(m, guest))
 			continue;
+		if (mask01) {
+			value = (value & ~mask01) | (inherited(m, guest) & mask01);
+			set02_if_new(
+			        m, registers[i].shadow, merge_functions[registers[i].shadow](m->nested, m->v, m->v01));
 		}
-		if (vmcs_mask_has(&m->nested->vmcs02.stale, guest) && !is_dirty(m, guest))
-			continue;
-		set02_if_new(m, guest, (m->v->field[guest] & ~mask01) | (inherited(m, guest) & mask01));
-		set02_if_new(m, registers[i].shadow, merge_functions[registers[i].shadow](m->nested, m->v, m->v01));
+		set02_if_new(m, guest, value);
 	}
 }
 
-/*
- * A register that VM entry loads only on demand: if it does not, L2 goes on with L1's value. When vmcs12 both saves and
- * loads it, vmcs02 still holds what was saved, and only L1's writes count.
- */
-static void merge_loaded(const struct merge *m, enum vmcs_field field, bool loads, bool saves)
+/* A register that VM entry loads only on demand: if it does not, L2 goes on with L1's value. */
+static void merge_loaded(const struct merge *m, enum vmcs_field field, bool loads)
 {
-	if (loads && saves && !is_dirty(m, field))
+	if (loads && stays_in_machine(m, field))
 		return;
 	set02_if_new(m, field, loads ? m->v->field[field] : inherited(m, field));
 }
@@ -191,11 +195,10 @@ static void merge_loaded(const struct merge *m, enum vmcs_field field, bool load
 static void merge_efer(const struct merge *m)
 {
 	const struct vmcs *v = m->v;
-	const bool loads = ENTRY(LOAD_IA32_EFER);
 	uint64_t efer;
 
-	if (loads) {
-		merge_loaded(m, VMCS_GUEST_IA32_EFER, true, EXIT(SAVE_IA32_EFER));
+	if (ENTRY(LOAD_IA32_EFER)) {
+		merge_loaded(m, VMCS_GUEST_IA32_EFER, true);
 		return;
 	}
 	/* 27.3.2.1: LMA follows the control, and LME too when paging is on. */
@@ -210,15 +213,14 @@ static void merge_efer(const struct merge *m)
 static void merge_registers(const struct merge *m)
 {
 	const struct vmcs *v = m->v;
-	const bool loads_debug = ENTRY(LOAD_DEBUG_CONTROLS), saves_debug = EXIT(SAVE_DEBUG_CONTROLS);
 
 	merge_control_registers(m);
 	merge_efer(m);
-	merge_loaded(m, VMCS_GUEST_DR7, loads_debug, saves_debug);
-	merge_loaded(m, VMCS_GUEST_IA32_DEBUGCTL, loads_debug, saves_debug);
-	merge_loaded(m, VMCS_GUEST_IA32_PAT, ENTRY(LOAD_IA32_PAT), EXIT(SAVE_IA32_PAT));
-	merge_loaded(m, VMCS_GUEST_IA32_PERF_GLOBAL_CTRL, ENTRY(LOAD_IA32_PERF_GLOBAL_CTRL), false);
-	merge_loaded(m, VMCS_GUEST_IA32_BNDCFGS, ENTRY(LOAD_IA32_BNDCFGS), true);
+	merge_loaded(m, VMCS_GUEST_DR7, ENTRY(LOAD_DEBUG_CONTROLS));
+	merge_loaded(m, VMCS_GUEST_IA32_DEBUGCTL, ENTRY(LOAD_DEBUG_CONTROLS));
+	merge_loaded(m, VMCS_GUEST_IA32_PAT, ENTRY(LOAD_IA32_PAT));
+	merge_loaded(m, VMCS_GUEST_IA32_PERF_GLOBAL_CTRL, ENTRY(LOAD_IA32_PERF_GLOBAL_CTRL));
+	merge_loaded(m, VMCS_GUEST_IA32_BNDCFGS, ENTRY(LOAD_IA32_BNDCFGS));
 	if (transition_proc2(m->v01) & VMX_BIT(PROC2_ENABLE_PML))
 		set02_if_new(m, VMCS_PML_INDEX, m->v01->field[VMCS_PML_INDEX]);
 }
@@ -233,7 +235,7 @@ static void merge_pdptes(const struct merge *m)
 		transition_read_pdptes(m->nested, FIELD(GUEST_CR3), pdptes);
 	for (unsigned i = 0; i < 4; i++) {
 		const enum vmcs_field field = (enum vmcs_field)(VMCS_GUEST_PDPTE0 + i);
-		if (is_dirty(m, field) || !vmcs_mask_has(&m->nested->vmcs02.stale, field))
+		if (!stays_in_machine(m, field))
 			set02_if_new(m, field, pdptes[i]);
 	}
 }

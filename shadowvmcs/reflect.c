@@ -198,6 +198,7 @@ static void save_partly(struct nested *nested)
 		else
 			put12(nested, field, special ? transition_guest12(nested, field) : nested->vmcs02.field[field]);
 	}
+	nested->checked12.stale = stale12;
 	nested->vmcs12->stale = stale12;
 }
 
@@ -214,6 +215,7 @@ static void save_all(struct nested *nested)
 		if (saves_special(nested, field))
 			put12(nested, field, transition_guest12(nested, field));
 	}
+	nested->checked12.stale = (struct vmcs_mask){0};
 	nested->vmcs12->stale = (struct vmcs_mask){0};
 }
 
