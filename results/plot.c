@@ -135,6 +135,7 @@ static void write_cost(struct plotter *plotter)
 struct reasons {
 	uint16_t reason[REASONS_MAX];
 	size_t count;
+	bool others; /* there were more than have a column */
 };
 
 static size_t reason_column(struct reasons *reasons, uint16_t reason)
@@ -142,8 +143,10 @@ static size_t reason_column(struct reasons *reasons, uint16_t reason)
 	for (size_t i = 0; i < reasons->count; i++)
 		if (reasons->reason[i] == reason)
 			return i;
-	if (reasons->count == REASONS_MAX - 1)
-		return REASONS_MAX - 1; /* "others" */
+	if (reasons->count == REASONS_MAX - 1) {
+		reasons->others = true;
+		return REASONS_MAX - 1;
+	}
 	reasons->reason[reasons->count] = reason;
 	return reasons->count++;
 }
@@ -198,7 +201,7 @@ static void write_multiplication(struct plotter *plotter)
 		fputs("workload\tvmcs\t\"L2 exit\"", file);
 		for (size_t column = 0; column < reasons.count; column++)
 			fprintf(file, "\t\"L1 %s\"", exit_reason_name(reasons.reason[column]));
-		fputs("\t\"L1 others\"\n", file);
+		fputs(reasons.others ? "\t\"L1 others\"\n" : "\n", file);
 		for (size_t i = 0; i < capacity; i++) {
 			const struct summary_row *row = &plotter->summary->rows[i];
 
@@ -208,23 +211,52 @@ static void write_multiplication(struct plotter *plotter)
 			        stacks[i].l2);
 			for (size_t column = 0; column < reasons.count; column++)
 				fprintf(file, "\t%.6g", stacks[i].l1[column]);
-			fprintf(file, "\t%.6g\n", stacks[i].l1[REASONS_MAX - 1]);
+			if (reasons.others)
+				fprintf(file, "\t%.6g", stacks[i].l1[REASONS_MAX - 1]);
+			fputc('\n', file);
 		}
-		fprintf(plotter->settings, "multiplication_columns_%s = %zu\n", plotter->machine, reasons.count + 4);
+		fprintf(plotter->settings, "multiplication_columns_%s = %zu\n", plotter->machine,
+		        3 + reasons.count + reasons.others);
 		close_data(plotter, file);
 	}
 	free(stacks);
 }
 
-static void write_breakdown(struct plotter *plotter)
+/* The papers' breakdown, from TSC stamps taken inside the round trip (stamps = on). */
+static void write_stamps(struct plotter *plotter, FILE *file, struct cell_result *result)
 {
-	FILE *file = open_data(plotter, "breakdown");
+	fputs("cell\t\"L2 to L0 switch\"\t\"vmcs02 to vmcs12\"\t\"enter L1\"\t\"L1 to L0 switch\"\t\"vmcs12 to "
+	      "vmcs02\"\t"
+	      "\"enter L2\"\t\"L1's handler with its own exits\"\n",
+	        file);
+	for (size_t i = 0; i < plotter->summary->count; i++) {
+		const struct summary_row *row = &plotter->summary->rows[i];
+		double trips;
 
-	if (!file)
-		return;
+		if (row->cell->status != CELL_OK || !is(row, CELL_MACHINE, plotter->machine) ||
+		        !is(row, CELL_STAMPS, "on") || reader_result(plotter->reader, row->index, result) ||
+		        !result->stamp_count)
+			continue;
+		trips = (double)result->stamp_count;
+		fprintf(file, "\"%s %s %s\"", setting(row, CELL_WORKLOAD), setting(row, CELL_PROFILE),
+		        setting(row, CELL_VMCS));
+		fprintf(file, "\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\n", (double)result->stamp_l2_to_l0 / trips,
+		        (double)result->stamp_reflect / trips, (double)result->stamp_l0_to_l1 / trips,
+		        (double)result->stamp_l1_to_l0 / trips, (double)result->stamp_merge / trips,
+		        (double)result->stamp_l0_to_l2 / trips, (double)result->stamp_l1_handler / trips);
+	}
+}
+
+/* What the ledger alone tells: L1's and L2's parts hold their switches. */
+static void write_parts(struct plotter *plotter, FILE *file)
+{
+	static const enum roundtrip_part order[] = {
+	        ROUNDTRIP_L2, ROUNDTRIP_REFLECT, ROUNDTRIP_L1_EXITS, ROUNDTRIP_MERGE, ROUNDTRIP_L1};
+	const size_t parts = sizeof(order) / sizeof(order[0]);
+
 	fputs("cell", file);
-	for (int part = 0; part < ROUNDTRIP_TOTAL; part++)
-		fprintf(file, "\t\"%s\"", roundtrip_part_name((enum roundtrip_part)part));
+	for (size_t part = 0; part < parts; part++)
+		fprintf(file, "\t\"%s\"", roundtrip_part_name(order[part]));
 	fputc('\n', file);
 	for (size_t i = 0; i < plotter->summary->count; i++) {
 		const struct summary_row *row = &plotter->summary->rows[i];
@@ -232,11 +264,40 @@ static void write_breakdown(struct plotter *plotter)
 		if (!is_plain(plotter, row, true) || !row->trip.trips || !is(row, CELL_WORKLOAD, "cpuid"))
 			continue;
 		fprintf(file, "\"%s %s\"", setting(row, CELL_PROFILE), setting(row, CELL_VMCS));
-		for (int part = 0; part < ROUNDTRIP_TOTAL; part++)
-			fprintf(file, "\t%.6g", row->trip.mean[part]);
+		for (size_t part = 0; part < parts; part++)
+			fprintf(file, "\t%.6g", row->trip.mean[order[part]]);
 		fputc('\n', file);
 	}
-	close_data(plotter, file);
+}
+
+static bool has_stamps(const struct plotter *plotter)
+{
+	for (size_t i = 0; i < plotter->summary->count; i++)
+		if (is(&plotter->summary->rows[i], CELL_MACHINE, plotter->machine) &&
+		        is(&plotter->summary->rows[i], CELL_STAMPS, "on") &&
+		        plotter->summary->rows[i].cell->status == CELL_OK)
+			return true;
+	return false;
+}
+
+static void write_breakdown(struct plotter *plotter)
+{
+	struct cell_result *result = calloc(1, sizeof(*result));
+	bool stamps = has_stamps(plotter);
+	FILE *file = result ? open_data(plotter, "breakdown") : NULL;
+
+	if (!result)
+		plotter->error = -ENOMEM;
+	if (file) {
+		if (stamps)
+			write_stamps(plotter, file, result);
+		else
+			write_parts(plotter, file);
+		fprintf(plotter->settings, "breakdown_columns_%s = %d\nbreakdown_from_%s = \"%s\"\n", plotter->machine,
+		        stamps ? 8 : 6, plotter->machine, stamps ? "TSC stamps" : "the ledger");
+		close_data(plotter, file);
+	}
+	free(result);
 }
 
 /* Time from one L2 exit to the next within a sample: what one operation took. */

@@ -101,9 +101,9 @@ static void format_cost(double cost, char *text, size_t bytes)
 /* Half of the interval in per cent of the median. */
 static void format_spread(const struct stats *stats, char *text, size_t bytes)
 {
-	double half = stats->median > 0 ? 50 * (stats->ci_high - stats->ci_low) / stats->median : 0;
+	double half = stats->median > 0 ? 50 * (stats->ci_high - stats->ci_low) / stats->median : INFINITY;
 
-	if (half <= 0)
+	if (half <= 0 || stats->min == stats->max)
 		snprintf(text, bytes, "exact");
 	else if (half > 999)
 		snprintf(text, bytes, "noise");
@@ -131,9 +131,8 @@ static void print_cell(FILE *out, const struct summary_row *row)
 		format_cost(row->stats.op.median, cost, sizeof(cost));
 		format_spread(&row->stats.op, spread, sizeof(spread));
 	}
-	if (row && row->cell->status == CELL_OK && row->have_exits && row->stats.ops && !is_level1(row))
-		snprintf(exits, sizeof(exits), "%.4gx",
-		        summary_multiplication(row) >= 0 ? summary_multiplication(row) : 0.0);
+	if (row && row->cell->status == CELL_OK && row->have_exits && summary_multiplication(row) >= 0)
+		snprintf(exits, sizeof(exits), "%.4gx", summary_multiplication(row));
 	print_right(out, cost, 10);
 	print_right(out, spread, 8);
 	if (!row || !is_level1(row))
@@ -202,8 +201,7 @@ static void print_reasons(FILE *out, const struct summary *summary)
 		if (!first)
 			continue;
 		cell_name(&row->cell->cell, name, sizeof(name));
-		fprintf(out, "%s: %s%s", row->cell->status == CELL_REFUSED ? "not available" : "failed", name,
-		        same > 1 ? "" : "");
+		fprintf(out, "%s: %s", row->cell->status == CELL_REFUSED ? "not available" : "failed", name);
 		if (same > 1)
 			fprintf(out, " and %zu more", same - 1);
 		fprintf(out, ": %s\n", row->cell->reason);

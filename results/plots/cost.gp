@@ -2,25 +2,25 @@
 # Cost per exit kind at level 1 and level 2, with 95 % intervals. Run in this folder: gnuplot cost.gp
 load "settings.gp"
 load "style.gp"
-set style data histograms
-set style histogram errorbars gap 1 lw 1
 set style fill solid 0.9 noborder
+set boxwidth 0.19
 set xtics rotate by -35 scale 0
 set key outside top center horizontal
+array name[4] = ["level 1", "level 2, vmcs=trap", "level 2, vmcs=shadow", "level 2, vmcs=direct"]
+at(row, bar) = row + 0.2 * (bar - 2.5)
 do for [machine in machines] {
 	data = "cost-".machine.".dat"
-	if (exists(data) && lines_of(data) > 1) {
+	if (has_data(data) && lines_of(data) > 1) {
 		set terminal svg size 1100,520 font font background "white"
 		set output "cost-".machine.".svg"
-		unit = value("unit_".machine)
-		set title "Cost of one operation on machine ".machine." (median, 95 % interval)"
-		set ylabel unit." per operation"
+		set title "Cost of one operation on machine ".machine." (median and its 95 % interval)"
+		set ylabel value("unit_".machine)." per operation"
 		set logscale y
 		set format y "10^{%L}"
-		plot data using 2:3:4:xtic(1) title "level 1" lc rgb colour[1], \
-		     data using 5:6:7 title "level 2, vmcs=trap" lc rgb colour[2], \
-		     data using 8:9:10 title "level 2, vmcs=shadow" lc rgb colour[3], \
-		     data using 11:12:13 title "level 2, vmcs=direct" lc rgb colour[4]
+		set xrange [-0.7 : lines_of(data) - 1.3]
+		plot for [bar=1:4] data skip 1 using (at($0, bar)):(column(3 * bar - 1)):xtic(1) with boxes lc rgb colour[bar] title name[bar], \
+		     for [bar=1:4] data skip 1 using (at($0, bar)):(column(3 * bar - 1)):(column(3 * bar)):(column(3 * bar + 1)) \
+			with yerrorbars pt 0 lw 1.2 lc rgb "#222222" notitle
 		unset output
 	}
 }

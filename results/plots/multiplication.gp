@@ -7,10 +7,10 @@ set style histogram rowstacked gap 1
 set style fill solid 0.9 noborder
 set boxwidth 0.8
 set xtics rotate by -60 scale 0 font ",10"
-set key outside right top vertical
+set key outside right top vertical noenhanced
 do for [machine in machines] {
 	data = "multiplication-".machine.".dat"
-	if (exists(data) && lines_of(data) > 1) {
+	if (has_data(data) && lines_of(data) > 1) {
 		set terminal svg size 1280,560 font font background "white"
 		set output "multiplication-".machine.".svg"
 		columns = value("multiplication_columns_".machine)

@@ -10,5 +10,5 @@ set key top left reverse Left samplen 2 spacing 1.2
 font = "DejaVu Sans,12"
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 array colour[9] = ["#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#999999", "#f0e442", "#000000"]
-exists(file) = int(system("[ -s '".file."' ] && echo 1 || echo 0"))
+has_data(file) = int(system("[ -s '".file."' ] && echo 1 || echo 0"))
 lines_of(file) = int(system("wc -l < '".file."'"))
