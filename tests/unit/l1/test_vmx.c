@@ -2,7 +2,9 @@
 /* The wrappers of vmx.h, compiled for the host and disassembled (never executed): each holds its one VMX instruction
  * with the operands where the SDM wants them, and no other. */
 #include <check.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <Zydis/Zydis.h>
 
