@@ -16,7 +16,7 @@ while at + 16 <= len(data):
     if kind == 2:  # CELL
         settings[frame["cell"]] = frame["settings"]
     elif kind == 3:  # RECORDS
-        for index in frame["kind"]:
+        for index in frame["kind"] if frame["cell"] is not None else []:  # nil: outside any cell
             reason, level, handler, phase, flags, detail = frame["kinds"][index]
             if phase == 2 and not flags & 2:  # measured, not the workload's own mark
                 exits[frame["cell"]][level, reason] += 1
