@@ -152,6 +152,9 @@ int soft_deliver_event(struct soft_cpu *cpu)
 
 		/* What comes of it is not "during delivery of" the first event any more (28.2.4). */
 		cpu->idt_vectoring = 0;
+		/* A page fault that becomes a double or triple fault has loaded CR2 all the same. */
+		if (outcome != SERIAL && cpu->event.vector == VECTOR_PF)
+			cpu->cr2 = cpu->event.cr2;
 		if (outcome == TRIPLE_FAULT) {
 			soft_exit_record(cpu, EXIT_REASON_TRIPLE_FAULT, 0);
 			return 1;
