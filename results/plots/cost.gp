@@ -18,9 +18,10 @@ do for [machine in machines] {
 		set logscale y
 		set format y "10^{%L}"
 		set xrange [-0.7 : lines_of(data) - 1.3]
-		plot for [bar=1:4] data skip 1 using (at($0, bar)):(column(3 * bar - 1)):xtic(1) with boxes lc rgb colour[bar] title name[bar], \
-		     for [bar=1:4] data skip 1 using (at($0, bar)):(column(3 * bar - 1)):(column(3 * bar)):(column(3 * bar + 1)) \
-			with yerrorbars pt 0 lw 1.2 lc rgb "#222222" notitle
+		plot for [bar=1:4] data skip 1 using (at($0, bar)):(column(3 * bar - 1)) with boxes lc rgb colour[bar] title name[bar], \
+		     for [bar=1:4] data skip 1 using (at($0, bar)):(column(3 * bar)):(0):(column(3 * bar + 1) - column(3 * bar)) \
+			with vectors nohead lw 2 lc rgb "#222222" notitle, \
+		     data skip 1 using 0:(valid(2) ? $2 : $5):xtic(1) with dots lc rgb "#ff000000" notitle
 		unset output
 	}
 }
