@@ -186,7 +186,7 @@ void cell_name(const struct cell *cell, char *text, size_t bytes)
 bool cell_equal(const struct cell *a, const struct cell *b)
 {
 	for (int key = 0; key < CELL_KEY_COUNT; key++)
-		if (strncmp(a->value[key], b->value[key], CELL_VALUE_BYTES))
+		if (strncmp(a->value[key], b->value[key], CELL_VALUE_BYTES) != 0)
 			return false;
 	return true;
 }

@@ -26,7 +26,7 @@ void frame_put_file_header(uint8_t bytes[FRAME_FILE_HEADER_BYTES])
 
 int frame_check_file_header(const uint8_t bytes[FRAME_FILE_HEADER_BYTES], uint32_t *version)
 {
-	if (memcmp(bytes, FRAME_FILE_MAGIC, 8))
+	if (memcmp(bytes, FRAME_FILE_MAGIC, 8) != 0)
 		return -EINVAL;
 	*version = get_le32(bytes + 8);
 	return *version == FRAME_FILE_VERSION ? 0 : -ENOTSUP;
@@ -47,7 +47,7 @@ void frame_seal(uint8_t *frame, uint32_t type, uint32_t length)
 
 bool frame_parse(const uint8_t header[FRAME_HEADER_BYTES], struct frame_header *parsed)
 {
-	if (memcmp(header, FRAME_MAGIC, 4))
+	if (memcmp(header, FRAME_MAGIC, 4) != 0)
 		return false;
 	parsed->length = get_le32(header + 4);
 	parsed->type = get_le32(header + 8);

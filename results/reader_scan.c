@@ -120,7 +120,7 @@ int reader_scan(struct reader *reader)
 {
 	uint64_t at = FRAME_FILE_HEADER_BYTES, size = reader->overview.file_bytes;
 	uint64_t effort = size * SEARCH_EFFORT + FRAME_PAYLOAD_MAX;
-	struct reader_frame frame;
+	struct reader_frame frame = {0};
 	int found, err;
 
 	while (at < size) {
