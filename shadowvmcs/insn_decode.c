@@ -189,18 +189,18 @@ bool nested_vmx_decode(struct nested *nested, enum exit_reason reason, const str
 #define RFLAGS_ARITHMETIC (RFLAGS_CF | 1ull << 2 | 1ull << 4 | RFLAGS_ZF | 1ull << 7 | 1ull << 11)
 #define PENDING_DEBUG_BS (1ull << 14)
 
-static bool write_result(struct nested *nested, enum exit_reason reason, struct guest_regs *regs,
+/* A fault of the destination becomes the outcome. */
+static void write_result(struct nested *nested, enum exit_reason reason, struct guest_regs *regs,
         const struct vmx_operands *operands, struct vmx_outcome *outcome)
 {
 	const unsigned size = reason == EXIT_REASON_VMPTRST ? 8 : field_operand_bytes(nested);
 
 	if (operands->to_memory)
-		return insn_l1_write(nested, operands->destination, &outcome->value, size, outcome);
-	if (operands->destination_gpr == GPR_RSP)
+		insn_l1_write(nested, operands->destination, &outcome->value, size, outcome);
+	else if (operands->destination_gpr == GPR_RSP)
 		vmcs_set(nested->config.vmcs01, VMCS_GUEST_RSP, outcome->value & operand_mask(nested));
 	else
 		regs->gpr[operands->destination_gpr & 15] = outcome->value & operand_mask(nested);
-	return true;
 }
 
 /* L1's instruction is done: the next one, with what ends at an instruction boundary (SDM vol. 3, 6.8.3, 17.3.1.4). */

@@ -113,9 +113,11 @@ START_TEST(test_engine_limits_the_offer)
 
 	offer(FIXTURE_REAL_VMX, &machine, &caps);
 	ck_assert_uint_ne(machine.honours[VMX_WORD_PROC2] & VMX_BIT(PROC2_VMCS_SHADOWING), 0);
-	ck_assert_uint_eq(caps_may_be_one(&caps, VMX_WORD_PROC2) &
-	                          (VMX_BIT(PROC2_VMCS_SHADOWING) | VMX_BIT(PROC2_ENABLE_VM_FUNCTIONS) |
-	                                  VMX_BIT(PROC2_EPT_VIOLATION_VE) | VMX_BIT(PROC2_ENABLE_PML)),
+	ck_assert_uint_eq(
+	        caps_may_be_one(&caps, VMX_WORD_PROC2) &
+	                (VMX_BIT(PROC2_VMCS_SHADOWING) | VMX_BIT(PROC2_ENABLE_VM_FUNCTIONS) |
+	                        VMX_BIT(PROC2_EPT_VIOLATION_VE) | VMX_BIT(PROC2_ENABLE_PML) |
+	                        VMX_BIT(PROC2_CONCEAL_VMX_FROM_PT) | VMX_BIT(PROC2_MODE_BASED_EXECUTE_CONTROL)),
 	        0);
 	ck_assert_uint_eq(caps_may_be_one(&caps, VMX_WORD_PIN) & VMX_BIT(PIN_POSTED_INTERRUPTS), 0);
 	ck_assert_uint_eq(caps_may_be_one(&caps, VMX_WORD_ENTRY) &
@@ -208,6 +210,9 @@ START_TEST(test_misc)
 	ck_assert_uint_eq(misc >> 16 & 0x1ff, 4);
 	ck_assert_uint_eq(misc >> 32, 0); /* MSEG revision: no SMM */
 	ck_assert_uint_eq(misc & (1u << 14 | 1u << 15 | 1u << 28), 0);
+	machine.misc = 2u << 16 | 3u << 25;
+	caps_offer(&caps, &machine);
+	ck_assert_uint_eq(msr(&caps, 0x485) & ~(1ull << 5), 2u << 16 | 3u << 25);
 	machine.misc = 0;
 	caps_offer(&caps, &machine);
 	ck_assert_uint_eq(msr(&caps, 0x485), 1u << 5); /* follows from unrestricted guest */

@@ -364,9 +364,12 @@ START_TEST(test_vmclear_of_another)
 	start(&f);
 	other = fixture_memory(&f, FIXTURE_GPA_OTHER_VMCS12);
 	other->launched = 1;
+	memset(&other->dirty, 0xff, sizeof(other->dirty)); /* what the memory held before */
+	memset(&other->stale, 0xff, sizeof(other->stale));
 	f.nested.last_vmcs12 = f.vmcs12;
 	ck_assert_int_eq(run_address(&f, EXIT_REASON_VMCLEAR, FIXTURE_GPA_OTHER_VMCS12).kind, VMX_SUCCEED);
 	ck_assert_uint_eq(other->launched, 0);
+	ck_assert(!vmcs_mask_has(&other->dirty, VMCS_GUEST_RIP) && !vmcs_mask_has(&other->stale, VMCS_GUEST_CR0));
 	ck_assert_ptr_eq(f.nested.vmcs12, f.vmcs12);
 	ck_assert_ptr_eq(f.nested.last_vmcs12, f.vmcs12);
 	/* Where there is no RAM nothing is cleared, which is no error. */

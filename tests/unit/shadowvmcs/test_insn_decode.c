@@ -161,6 +161,8 @@ START_TEST(test_canonical)
 	f.regs.gpr[GPR_RBX] = (1ull << 47) - 4; /* its last byte is not canonical */
 	expect_decode_fault(&f, EXIT_REASON_VMPTRLD, AT_RBX, 0, 13);
 	expect_decode_fault(&f, EXIT_REASON_VMPTRST, AT_RBX, 0, 13);
+	f.regs.gpr[GPR_RBX] = (1ull << 47) - 8; /* the last that is, but nothing is there */
+	expect_decode_fault(&f, EXIT_REASON_VMPTRLD, AT_RBX, 0, 14);
 	fixture_teardown(&f);
 }
 END_TEST
@@ -191,6 +193,9 @@ START_TEST(test_32bit_mode)
 	f.vmcs01.field[VMCS_GUEST_DS_BASE] = 0x1000;
 	f.regs.gpr[GPR_RBX] = DATA;
 	expect_address(&f, ADDRESS(1) | SEGMENT(DS) | NO_INDEX | BASE(GPR_RBX), 0, DATA + 0x1000);
+	/* CS.L means nothing without IA-32e mode. */
+	f.vmcs01.field[VMCS_GUEST_CS_ACCESS_RIGHTS] = 0xa09b;
+	expect_address(&f, ADDRESS(1) | SEGMENT(DS) | NO_INDEX | BASE(GPR_RBX), 0, DATA + 0x1000);
 	/* Linear addresses wrap at 4 GiB. */
 	f.vmcs01.field[VMCS_GUEST_DS_BASE] = 0xffff0000;
 	expect_address(&f, ADDRESS(1) | SEGMENT(DS) | NO_INDEX | BASE(GPR_RBX), 0, DATA - 0x10000);
@@ -214,7 +219,11 @@ START_TEST(test_segment_limits)
 	/* Expand-down: what lies above the limit. */
 	f.vmcs01.field[VMCS_GUEST_DS_ACCESS_RIGHTS] = 0xc097;
 	expect_decode_fault(&f, EXIT_REASON_VMPTRLD, info, 0, 13);
+	expect_decode_fault(&f, EXIT_REASON_VMPTRLD, info, 7, 13);
 	expect_address(&f, info, 8, DATA + 8);
+	f.vmcs01.field[VMCS_GUEST_DS_ACCESS_RIGHTS] = 0xc09b; /* code */
+	expect_address(&f, info, 0, DATA);
+	expect_decode_fault(&f, EXIT_REASON_VMPTRLD, info, 1, 13);
 	f.vmcs01.field[VMCS_GUEST_DS_ACCESS_RIGHTS] = 0x8097; /* 16-bit: up to 0xffff */
 	f.vmcs01.field[VMCS_GUEST_DS_LIMIT] = 0xff;
 	f.regs.gpr[GPR_RBX] = 0xfff8;
@@ -247,6 +256,8 @@ START_TEST(test_segment_types)
 		f.vmcs01.field[VMCS_GUEST_DS_ACCESS_RIGHTS] = cases[i].rights;
 		ck_assert_int_eq(decode(&f, EXIT_REASON_VMPTRLD, info, 0, &operands, &outcome), cases[i].reads);
 		ck_assert_int_eq(decode(&f, EXIT_REASON_VMPTRST, info, 0, &operands, &outcome), cases[i].writes);
+		ck_assert_int_eq(decode(&f, EXIT_REASON_VMREAD, info, 0, &operands, &outcome), cases[i].writes);
+		ck_assert_int_eq(decode(&f, EXIT_REASON_VMWRITE, info, 0, &operands, &outcome), cases[i].reads);
 	}
 	fixture_teardown(&f);
 }

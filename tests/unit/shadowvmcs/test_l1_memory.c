@@ -56,6 +56,7 @@ START_TEST(test_4level)
 	expect_translation(&f, LINEAR4 + 0x678, false, 0x345678);
 	ck_assert_uint_eq(fixture_read64(&f, TABLE1 + 4 * 8), 0x345000 | P | A);
 	ck_assert_uint_eq(fixture_read64(&f, TABLE2 + 3 * 8) & (A | D), A);
+	ck_assert_uint_eq(fixture_read64(&f, TABLE3 + 2 * 8) & (A | D), A);
 	ck_assert_uint_eq(fixture_read64(&f, TABLE4 + 1 * 8) & (A | D), A);
 	f.vmcs01.field[VMCS_GUEST_CR0] |= 1 << 16; /* WP */
 	expect_fault(&f, LINEAR4, true, 3);
@@ -216,6 +217,9 @@ START_TEST(test_pae)
 	fixture_write64(&f, TABLE3 + 0x20 + 3 * 8, TABLE2 | P | W);               /* bit 1 is reserved in them */
 	expect_fault(&f, linear, false, 9);
 	fixture_write64(&f, TABLE3 + 0x20 + 3 * 8, TABLE2 | P);
+	fixture_write64(&f, TABLE2 + 3 * 8, TABLE1 | P);
+	f.vmcs01.field[VMCS_GUEST_CR0] |= 1 << 16; /* WP */
+	expect_fault(&f, linear, true, 3);
 	fixture_write64(&f, TABLE2 + 3 * 8, 0x600000 | P | W | PS);
 	expect_translation(&f, linear, false, 0x604678);
 	fixture_teardown(&f);
@@ -243,6 +247,11 @@ START_TEST(test_32bit)
 	const uint32_t reserved = large | 1u << 21;
 	memcpy(fixture_memory(&f, TABLE2 + 3 * 4), &reserved, 4);
 	expect_fault(&f, linear, false, 9);
+	/* Nor can it lie beyond the physical width. */
+	f.nested.config.machine.physical_address_bits = 32;
+	memcpy(fixture_memory(&f, TABLE2 + 3 * 4), &large, 4);
+	expect_fault(&f, linear, false, 9);
+	f.nested.config.machine.physical_address_bits = 0;
 	/* Without PSE bit 7 means nothing. */
 	f.vmcs01.field[VMCS_GUEST_CR4] = 0x2000;
 	const uint32_t small = TABLE1 | P | W | PS;
