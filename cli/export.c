@@ -81,6 +81,7 @@ static json_t *counters_json(const struct cell_result *result)
 static json_t *cell_json(struct reader *reader, const struct summary_row *row, struct cell_result *result)
 {
 	json_t *cell = json_object();
+	uint32_t digest;
 
 	json_object_set_new(cell, "settings", settings_json(&row->cell->cell));
 	json_object_set_new(cell, "status", json_string(cell_status_name(row->cell->status)));
@@ -99,6 +100,10 @@ static json_t *cell_json(struct reader *reader, const struct summary_row *row, s
 		json_object_set_new(cell, "reflected_per_op", number(summary_per_op(row, row->reflected)));
 		json_object_set_new(cell, "multiplication", number(summary_multiplication(row)));
 	}
+	if (row->modelled >= 0)
+		json_object_set_new(cell, "modelled_cycles", number(row->modelled));
+	if (!reader_cell_digest(reader, row->index, &digest))
+		json_object_set_new(cell, "digest", json_integer((json_int_t)digest));
 	json_object_set_new(cell, "exits", exits_json(reader, row->index));
 	if (!reader_result(reader, row->index, result)) {
 		json_object_set_new(cell, "samples", samples_json(result));

@@ -184,15 +184,14 @@ static void cell_put(struct cell *cell, int key, const char *value)
 /* Settings that mean nothing for the cell take their default, so that duplicates are seen as such. */
 static void cell_normalise(struct cell *cell)
 {
-	static const enum cell_key nested_only[] = {
-	        CELL_VMCS, CELL_PROFILE, CELL_MMU, CELL_EPT12_PAGE, CELL_EPT02, CELL_MERGE, CELL_EXIT_LOG, CELL_STAMPS};
 	struct cell defaults;
 
 	if (strcmp(cell->value[CELL_LEVEL], "1"))
 		return;
 	cell_defaults(&defaults);
-	for (size_t i = 0; i < sizeof(nested_only) / sizeof(nested_only[0]); i++)
-		cell_put(cell, nested_only[i], defaults.value[nested_only[i]]);
+	for (int key = 0; key < CELL_KEY_COUNT; key++)
+		if (cell_key_is_nested((enum cell_key)key))
+			cell_put(cell, key, defaults.value[key]);
 }
 
 static int matrix_add(struct parser *parser, const struct cell *cell)

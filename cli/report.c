@@ -9,15 +9,22 @@
 
 static int run_report(int argc, char **argv)
 {
-	static const struct option longs[] = {{"all", no_argument, NULL, 'a'}, {0}};
+	static const struct option longs[] = {
+	        {"all", no_argument, NULL, 'a'}, {"costs", required_argument, NULL, 'c'}, {0}};
 	struct report_files files = {.out = stdout, .colours = command_colours(STDOUT_FILENO)};
+	static struct costs costs;
 	char why[256];
 	int option;
 
-	while ((option = getopt_long(argc, argv, ":a", longs, NULL)) != -1) {
-		if (option != 'a')
+	while ((option = getopt_long(argc, argv, ":ac:", longs, NULL)) != -1) {
+		if (option == 'a')
+			files.all = true;
+		else if (option != 'c')
 			return command_bad_option("report", option, argv);
-		files.all = true;
+		else if (costs_read(&costs, optarg, why, sizeof(why)))
+			return command_error("report", "%s", why);
+		else
+			files.costs = &costs;
 	}
 	if (argc - optind != 1)
 		return command_usage("report", "give one run folder, such as results/runs/20261120-101500");
@@ -28,12 +35,16 @@ static int run_report(int argc, char **argv)
 const struct command command_report = {
         .name = "report",
         .summary = "Print the tables of a run and write its summary.csv again.",
-        .synopsis = "[--all] DIR",
+        .synopsis = "[--all] [--costs FILE] DIR",
         .help = "\n"
                 "  -a, --all   one line for each cell, with its exits per operation\n"
+                "  -c, --costs FILE   add modelled cycles to what virtual-time machines (soft) counted: exact counts "
+                "times the\n"
+                "                     file's unit costs, each with its source; always labelled modelled\n"
                 "\n"
                 "Examples:\n"
                 "  testudo report results/runs/first\n"
-                "  testudo report --all results/runs/first | grep mmio\n",
+                "  testudo report --all results/runs/first | grep mmio\n"
+                "  testudo report --costs results/costs/turtles.ini results/runs/first\n",
         .run = run_report,
 };

@@ -30,6 +30,7 @@ struct run_options {
 	bool resume;
 	bool quiet;
 	bool list;
+	struct costs costs; /* name empty = none */
 	struct matrix_override overrides[OVERRIDES_MAX];
 	size_t override_count;
 };
@@ -54,14 +55,25 @@ static int add_override(struct run_options *options, char *text)
 	return COMMAND_OK;
 }
 
+static bool overrides(const struct run_options *options, const char *key)
+{
+	for (size_t i = 0; i < options->override_count; i++)
+		if (!strcmp(options->overrides[i].key, key))
+			return true;
+	return false;
+}
+
 static int parse_options(struct run_options *options, int argc, char **argv)
 {
+	char why[256];
+
 	static const struct option longs[] = {{"output", required_argument, NULL, 'o'},
 	        {"resume", required_argument, NULL, 'r'}, {"set", required_argument, NULL, 's'},
-	        {"quiet", no_argument, NULL, 'q'}, {"list", no_argument, NULL, 'l'}, {0}};
+	        {"quiet", no_argument, NULL, 'q'}, {"list", no_argument, NULL, 'l'},
+	        {"costs", required_argument, NULL, 'c'}, {0}};
 	int option;
 
-	while ((option = getopt_long(argc, argv, ":o:r:s:ql", longs, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":o:r:s:c:ql", longs, NULL)) != -1) {
 		switch (option) {
 		case 'o':
 			options->folder = optarg;
@@ -73,6 +85,10 @@ static int parse_options(struct run_options *options, int argc, char **argv)
 		case 's':
 			if (add_override(options, optarg))
 				return COMMAND_USAGE;
+			break;
+		case 'c':
+			if (costs_read(&options->costs, optarg, why, sizeof(why)))
+				return command_error("run", "%s", why);
 			break;
 		case 'q':
 			options->quiet = true;
@@ -256,10 +272,12 @@ static long run_cells(const struct matrix *matrix, struct recorder *recorder, bo
 }
 
 /* summary.csv and the table on standard output. */
-static int conclude(const char *folder, bool quiet)
+static int conclude(const struct run_options *options)
 {
-	struct report_files files = {
-	        .folder = folder, .out = quiet ? NULL : stdout, .colours = command_colours(STDOUT_FILENO)};
+	struct report_files files = {.folder = options->folder,
+	        .out = options->quiet ? NULL : stdout,
+	        .costs = options->costs.name[0] ? &options->costs : NULL,
+	        .colours = command_colours(STDOUT_FILENO)};
 	char why[256];
 
 	if (report_run(&files, why, sizeof(why)))
@@ -283,7 +301,7 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 		return command_error("run", "%s", recorder_error(&recorder));
 	}
 	host_describe(info);
-	if (!options->matrix && !options->resume)
+	if (!options->matrix && !options->resume && !overrides(options, "machine"))
 		drop_unavailable(matrix, info);
 	run_info_set_matrix(info, text);
 	for (size_t i = 0; i < options->override_count; i++) {
@@ -311,7 +329,7 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 		command_error("run", "%s: %s", path, recorder_error(&recorder));
 	if (stopped)
 		command_error("run", "stopped by a signal; go on with: testudo run --resume %s", options->folder);
-	if (conclude(options->folder, options->quiet) || unsuccessful || status || stopped)
+	if (conclude(options) || unsuccessful || status || stopped)
 		return COMMAND_FAILED;
 	return COMMAND_OK;
 }
@@ -352,7 +370,7 @@ static int run_resume(struct run_options *options, const char *path)
 			status = run_matrix(options, &matrix, info->matrix, path);
 		else {
 			printf("every cell of %s is done\n", options->folder);
-			status = conclude(options->folder, options->quiet);
+			status = conclude(options);
 		}
 	}
 	matrix_free(&matrix);
@@ -431,6 +449,7 @@ const struct command command_run = {
                 "  -o, --output DIR       run folder (default: results/runs/<date>-<time>)\n"
                 "  -s, --set KEY=VALUES   replace a key of every section; may be repeated\n"
                 "  -r, --resume DIR       go on with a run that ended early: cells that succeeded are kept\n"
+                "  -c, --costs FILE       unit costs for modelled cycles on machine soft (see testudo help report)\n"
                 "  -l, --list             print the cells and stop\n"
                 "  -q, --quiet            no progress and no table\n"
                 "\n"

@@ -26,6 +26,12 @@ static const char *const workload_names[] = {
 #include "workloads/workloads.def"
 #undef WORKLOAD
 
+bool cell_key_is_nested(enum cell_key key)
+{
+	return key == CELL_VMCS || key == CELL_PROFILE || key == CELL_MMU || key == CELL_EPT12_PAGE ||
+	       key == CELL_EPT02 || key == CELL_MERGE || key == CELL_EXIT_LOG || key == CELL_STAMPS;
+}
+
 void cell_defaults(struct cell *cell)
 {
 	memset(cell, 0, sizeof(*cell));

@@ -33,6 +33,9 @@ struct cell {
 };
 
 /** Every key at its default. */
+/** Does the setting mean something at level 2 only? */
+bool cell_key_is_nested(enum cell_key key);
+
 void cell_defaults(struct cell *cell);
 /** Keys and values in any case. 0; -ENOENT no such key; -EINVAL no such value. `why` (may be NULL) gets a sentence that
  * names the allowed values. */

@@ -57,9 +57,12 @@ static void write_multiplication(FILE *file, const struct summary_row *row)
 	write_number(file, value >= 0, value);
 }
 
+/* At level 1 there is no L1 to have nested settings: "-". */
 static void write_setting(FILE *file, const struct summary_row *row, enum cell_key key)
 {
-	summary_write_field(file, row->cell->cell.value[key]);
+	bool applies = !cell_key_is_nested(key) || strcmp(row->cell->cell.value[CELL_LEVEL], "1");
+
+	summary_write_field(file, applies ? row->cell->cell.value[key] : "-");
 }
 
 /* Medians of a round trip's parts; nothing when there was none. */

@@ -284,6 +284,24 @@ void report_print_breakdown(FILE *out, const struct summary *summary, const char
 	}
 }
 
+void report_print_modelled(FILE *out, const struct summary *summary, const struct costs *costs)
+{
+	fprintf(out, "MODELLED cycles per operation: exact counts times the unit costs of %s; not a measurement\n",
+	        costs->name);
+	for (size_t i = 0; i < summary->count; i++) {
+		char name[160];
+
+		if (summary->rows[i].modelled < 0)
+			continue;
+		cell_name(&summary->rows[i].cell->cell, name, sizeof(name));
+		fprintf(out, "  %-56s %12.0f modelled cycles\n", name, summary->rows[i].modelled);
+	}
+	for (int unit = 0; unit < COST_UNIT_COUNT; unit++)
+		if (costs->source[unit][0])
+			fprintf(out, "  %-16s %8g cycles: %s\n", cost_unit_infos[unit].name, costs->cycles[unit],
+			        costs->source[unit]);
+}
+
 void report_print_health(FILE *out, const struct reader_overview *overview)
 {
 	if (!overview->finished)
@@ -333,6 +351,8 @@ int report_run(const struct report_files *files, char *why, size_t why_bytes)
 	if (status)
 		return status;
 	status = summary_compute(&summary, reader);
+	if (!status && files->costs)
+		costs_apply(files->costs, &summary, reader);
 	if (status)
 		snprintf(why, why_bytes, "%.150s cannot be summarised: %s", path, strerror(-status));
 	else
@@ -343,6 +363,8 @@ int report_run(const struct report_files *files, char *why, size_t why_bytes)
 		else
 			report_print(files->out, &summary, files->colours);
 		report_print_breakdown(files->out, &summary, "cpuid");
+		if (files->costs)
+			report_print_modelled(files->out, &summary, files->costs);
 	}
 	if (files->out)
 		report_print_health(files->out, reader_overview(reader));

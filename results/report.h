@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "results/costs.h"
 #include "results/reader.h"
 #include "results/summary.h"
 
@@ -16,7 +17,8 @@ struct report_files {
 	const char *folder; /**< the run's: run.tdo is read there, summary.csv is written there */
 	FILE *out;          /**< the table; NULL = none */
 	bool colours;
-	bool all; /**< one line for each cell instead of one for each workload */
+	const struct costs *costs; /**< unit costs for modelled cycles; NULL = none */
+	bool all;                  /**< one line for each cell instead of one for each workload */
 };
 
 /** Read the run, write summary.csv, print the table. 0 or -errno with a sentence. */
@@ -28,6 +30,8 @@ void report_print(FILE *out, const struct summary *summary, bool colours);
 void report_print_all(FILE *out, const struct summary *summary);
 /** Where the time of a nested round trip goes, for cells of `workload` (NULL: the first with round trips). */
 void report_print_breakdown(FILE *out, const struct summary *summary, const char *workload);
+/** Modelled cycles per operation, and where each unit cost comes from. */
+void report_print_modelled(FILE *out, const struct summary *summary, const struct costs *costs);
 /** Torn tails, damage, drops, a run that did not finish: nothing is printed when all is well. */
 void report_print_health(FILE *out, const struct reader_overview *overview);
 

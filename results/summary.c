@@ -51,6 +51,7 @@ static int compute_row(struct summary_row *row, struct reader *reader, struct ce
 	int err;
 
 	memcpy(row->reason, row->cell->reason, sizeof(row->reason));
+	row->modelled = -1;
 	row->unit = row->cell->virtual_time ? "instructions" : "cycles";
 	err = reader_result(reader, row->index, result);
 	if (err && err != -ENOENT)

@@ -52,7 +52,7 @@ def expect_refusal(result, *words, status=1):
 def small_run(folder, *more, env=None, **options):
     machine = usable_machine()
     return run("run", "-o", folder, "--set", f"machine={machine}", "--set", "workload=cpuid", "--set", "samples=3",
-               "--set", "profile=kvm", "--set", "vmcs=shadow", "--set", "ops=20", *more, env=env, **options)
+               "--set", "profile=kvm", "--set", "vmcs=shadow", "--set", "stamps=off", "--set", "ops=20", *more, env=env, **options)
 
 
 def test_help(folder):
@@ -165,8 +165,26 @@ def test_no_kvm(folder):
     expect("no " in line, line)
     result = run("run", "-o", os.path.join(folder, "r"), "--set", "machine=kvm", "--set", "workload=cpuid", env=env)
     expect(result.returncode == 1 and "not available" in result.stdout, result.stdout + result.stderr)
-    builtin = run("run", "--list")
-    expect("kvm" in builtin.stdout, "the default matrix has kvm cells")
+    if "yes  soft" in doctor.stdout:
+        target = os.path.join(folder, "d")
+        rest = run("run", "-o", target, "--set", "workload=cpuid", "--set", "samples=3", env=env)
+        expect(rest.returncode == 0 and "kvm is not available" in rest.stdout, rest.stdout + rest.stderr)
+        with open(os.path.join(target, "summary.csv"), encoding="utf-8") as file:
+            expect({row["machine"] for row in csv.DictReader(file)} == {"soft"}, "the default matrix runs on soft alone")
+
+
+def test_kvm_refusals(folder):
+    """Each thing KVM may lack ends in one sentence that names it."""
+    if "yes  kvm" not in run("doctor").stdout:
+        raise Skip("the kvm machine cannot run here")
+    closed = os.path.join(folder, "closed")
+    open(closed, "w", encoding="utf-8").close()
+    os.chmod(closed, 0)
+    cases = [({"TESTUDO_KVM_DEVICE": closed}, closed), ({"TESTUDO_KVM_DENY": "KVM_CAP_SYNC_REGS"}, "KVM_CAP_SYNC_REGS"),
+             ({"TESTUDO_KVM_DENY": "KVM_CAP_USER_MEMORY"}, "KVM_CAP_USER_MEMORY")]
+    for env, word in cases:
+        line = next((l for l in run("doctor", env=env).stdout.splitlines() if " kvm " in l and "no " in l), "")
+        expect(word in line, f"{env}: {line}")
 
 
 def test_resume_after_kill(folder):
@@ -226,9 +244,36 @@ def test_repeatable_on_soft(folder):
                      "--set", "samples=3")
         expect(result.returncode == 0, result.stdout + result.stderr)
         tables.append(open(os.path.join(folder, name, "summary.csv"), encoding="utf-8").read())
-    first, second = ([{k: v for k, v in row.items() if "ns" not in k and "wall" not in k}
+    digests = [[cell["digest"] for cell in json.loads(run("export", "--format", "json", os.path.join(folder, name)).stdout)["cells"]]
+               for name in ("a", "b")]
+    expect(digests[0] == digests[1] and len(set(digests[0])) > 1, f"records and results of two runs on soft differ: {digests}")
+    first, second = ([{k: v for k, v in row.items() if k not in ("wall_s", "first_l2_exit_s")}
                       for row in csv.DictReader(table.splitlines())] for table in tables)
     expect(first == second, "two runs on soft differ")
+
+
+def test_modelled_costs(folder):
+    if "yes  soft" not in run("doctor").stdout:
+        raise Skip("the soft machine is not built")
+    costs = os.path.join(folder, "costs.ini")
+    with open(costs, "w", encoding="utf-8") as file:
+        file.write("[switch]\ncycles = 1000\nsource = this test\n[reflect]\ncycles = 7\nsource = this test\n")
+    target = os.path.join(folder, "r")
+    result = run("run", "-o", target, "--costs", costs, "--set", "machine=soft", "--set", "workload=cpuid", "--set", "vmcs=shadow",
+                 "--set", "profile=kvm", "--set", "stamps=off", "--set", "level=2", "--set", "samples=3")
+    expect(result.returncode == 0 and "MODELLED" in result.stdout and "this test" in result.stdout, result.stdout + result.stderr)
+    with open(os.path.join(target, "summary.csv"), encoding="utf-8") as file:
+        row = next(csv.DictReader(file))
+    # Two exits of which one is reflected.
+    expect(float(row["modelled_cycles_per_op"]) == 2007, str(row))
+    expect(run("report", target).returncode == 0, "report")
+    with open(os.path.join(target, "summary.csv"), encoding="utf-8") as file:
+        expect(next(csv.DictReader(file))["modelled_cycles_per_op"] == "", "nothing is modelled without a costs file")
+    for text, word in (("[switch]\ncycles = 1\n", "source"), ("[fuel]\ncycles = 1\nsource = x\n", "fuel"), ("[switch]\ncycles = x\n", "x"), ("", "nothing")):
+        with open(costs, "w", encoding="utf-8") as file:
+            file.write(text)
+        expect_refusal(run("report", "--costs", costs, target), "costs.ini", word)
+    expect_refusal(run("report", "--costs", "/nonexistent.ini", target), "nonexistent.ini")
 
 
 def main():
