@@ -44,6 +44,27 @@ ACCESS_INLINE void exit_inject_error(unsigned vector, uint32_t error)
 	        INTR_INFO_VALID | INTR_INFO_ERROR_CODE | INTR_TYPE_HARDWARE_EXCEPTION << INTR_INFO_TYPE_SHIFT | vector);
 }
 
+/** An exit while L2 was taking an event: `information` is the IDT-vectoring information. */
+ACCESS_INLINE bool exit_came_in_event(uint64_t information)
+{
+	return information & INTR_INFO_VALID;
+}
+
+/** What made the exit is repaired: L2 takes its event again (SDM vol. 3, 28.2.4; the formats are the same but for bit
+ * 12). */
+EXIT_OUTLINE void exit_inject_again(uint64_t information, const bool log)
+{
+	const unsigned type = (information & INTR_INFO_TYPE_MASK) >> INTR_INFO_TYPE_SHIFT;
+
+	if (information & INTR_INFO_ERROR_CODE)
+		field_set(VMCS_VM_ENTRY_EXCEPTION_ERROR_CODE, field_get(VMCS_IDT_VECTORING_ERROR_CODE, log));
+	if (type == INTR_TYPE_SOFTWARE_INTERRUPT || type == INTR_TYPE_PRIVILEGED_SOFTWARE_EXCEPTION ||
+	        type == INTR_TYPE_SOFTWARE_EXCEPTION)
+		field_set(VMCS_VM_ENTRY_INSTRUCTION_LENGTH, field_get(VMCS_VM_EXIT_INSTRUCTION_LENGTH, log));
+	field_set(VMCS_VM_ENTRY_INTERRUPTION_INFORMATION,
+	        information & (INTR_INFO_VALID | INTR_INFO_ERROR_CODE | INTR_INFO_TYPE_MASK | INTR_INFO_VECTOR_MASK));
+}
+
 /** A general register takes a value of 1, 2, 4 or 8 bytes: the narrow ones keep the rest (SDM vol. 1, 3.4.1.1). */
 ACCESS_INLINE void exit_register_set(uint64_t *gpr, unsigned bytes, uint64_t value)
 {

@@ -121,12 +121,16 @@ ACCESS_INLINE void exit_ept_violation(const bool log)
 {
 	const uint64_t l2_gpa = field_get(VMCS_GUEST_PHYSICAL_ADDRESS, log);
 
-	if (l2_gpa - l1.ept.layout.touch_base < l1.ept.layout.touch_size)
+	if (l2_gpa - l1.ept.layout.touch_base < l1.ept.layout.touch_size) {
+		const uint64_t event = field_get(VMCS_IDT_VECTORING_INFORMATION, log);
 		l1_ept_touch(&l1.ept, l2_gpa);
-	else if (l2_gpa - TESTDEV_MMIO_GPA < TESTDEV_MMIO_SIZE)
+		if (exit_came_in_event(event))
+			exit_inject_again(event, log);
+	} else if (l2_gpa - TESTDEV_MMIO_GPA < TESTDEV_MMIO_SIZE) {
 		device_mmio(l2_gpa);
-	else
+	} else {
 		l1_report_exit("is an access to L2-physical memory that L2 does not have");
+	}
 }
 
 #endif

@@ -11,15 +11,23 @@
 #define INTR_INFO_TYPE(information) ((information)&INTR_INFO_TYPE_MASK)
 #define HARDWARE_EXCEPTION ((unsigned)INTR_TYPE_HARDWARE_EXCEPTION << INTR_INFO_TYPE_SHIFT)
 
+#define IN_EVENT "came while L2 was taking an event, and L1 can neither repair it nor make a double fault of it"
+
 /* mmu=shadow: every #PF of L2 comes here first. */
 EXIT_OUTLINE void page_fault(const bool log)
 {
 	const uint64_t linear = field_get(VMCS_EXIT_QUALIFICATION, log);
 	const uint32_t error = (uint32_t)field_get(VMCS_VM_EXIT_INTERRUPTION_ERROR_CODE, log);
-	uint64_t l2_gpa;
+	const uint64_t event = field_get(VMCS_IDT_VECTORING_INFORMATION, log);
+	uint64_t l2_gpa = 0;
+	const enum l1_mmu_verdict verdict = l1_mmu_page_fault(linear, error, profile_cache[VMCS_GUEST_RIP], &l2_gpa);
 
-	switch (l1_mmu_page_fault(linear, error, profile_cache[VMCS_GUEST_RIP], &l2_gpa)) {
+	if (verdict != L1_MMU_REPAIRED && exit_came_in_event(event))
+		l1_report_exit(IN_EVENT);
+	switch (verdict) {
 	case L1_MMU_REPAIRED:
+		if (exit_came_in_event(event))
+			exit_inject_again(event, log);
 		break;
 	case L1_MMU_DEVICE:
 		device_mmio(l2_gpa);
@@ -42,9 +50,14 @@ ACCESS_INLINE void exit_exception(const bool log)
 
 	if (INTR_INFO_TYPE(information) != HARDWARE_EXCEPTION)
 		l1_report_exit("is an NMI or a software exception, which L1 did not ask for");
-	if ((information & INTR_INFO_VECTOR_MASK) == VECTOR_PF && l1_mmu_active())
+	if ((information & INTR_INFO_VECTOR_MASK) == VECTOR_PF && l1_mmu_active()) {
 		page_fault(log);
-	else if (information & INTR_INFO_ERROR_CODE)
+		return;
+	}
+	if (profile_reads(VMCS_IDT_VECTORING_INFORMATION) &&
+	        exit_came_in_event(profile_cache[VMCS_IDT_VECTORING_INFORMATION]))
+		l1_report_exit(IN_EVENT);
+	if (information & INTR_INFO_ERROR_CODE)
 		exit_inject_error(information & INTR_INFO_VECTOR_MASK,
 		        (uint32_t)field_get(VMCS_VM_EXIT_INTERRUPTION_ERROR_CODE, log));
 	else

@@ -18,10 +18,6 @@ ACCESS_INLINE void exit_handle(const bool log)
 	profile_begin(log);
 	if (log)
 		log_exit(profile_cache);
-	/* An exit while L2 took an event (SDM vol. 3, 28.2.4). L1's handlers cause none; the event must not be lost. */
-	if (profile_reads(VMCS_IDT_VECTORING_INFORMATION) &&
-	        (profile_cache[VMCS_IDT_VECTORING_INFORMATION] & INTR_INFO_VALID))
-		l1_report_exit("came while L2 was taking an event, which L1 does not deliver again");
 	switch ((uint32_t)profile_cache[VMCS_EXIT_REASON]) {
 #define EXIT_HANDLER(reason, handler, text)                                                                            \
 	case EXIT_REASON_##reason:                                                                                     \

@@ -17,13 +17,15 @@ struct l1_expected_settings {
 	unsigned profile;     /**< BOOT_PROFILE_* */
 	unsigned mmu_mode;    /**< BOOT_MMU_* */
 	bool exit_log;
+	bool ept02_lazy; /**< EPT02 is built on demand: a page L1 has just mapped costs one exit more, for L0 alone */
 	/** machine_caps.on_demand: fields that are not shadowed, and stale after an exit. */
 	struct vmcs_mask on_demand;
 };
 
 /** Counts of one operation. */
 struct l1_expected {
-	unsigned l2_exits;    /**< exits from L2, all reflected to L1 */
+	unsigned l2_exits;    /**< exits from L2 */
+	unsigned reflected;   /**< of those, reflected to L1; L0 handles the others alone */
 	unsigned l1_exits;    /**< exits from L1: the sum of the next four */
 	unsigned vmx_entries; /**< VMRESUME */
 	unsigned accesses;    /**< VMREAD and VMWRITE (or their paravirtual calls) that exit */

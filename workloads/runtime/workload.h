@@ -21,7 +21,7 @@ struct workload {
 	/** Once, before anything is measured: prepare, and check by one operation that the right one answers. May be
 	 * NULL. Ends the guest itself when something is wrong. */
 	void (*setup)(void);
-	/** Before each measured loop, outside the measured part. May be NULL. */
+	/** Before each sample's control loop, outside both measured parts. May be NULL. */
 	void (*before)(void);
 	void (*control)(uint64_t ops);
 	void (*measured)(uint64_t ops);

@@ -300,6 +300,29 @@ START_TEST(event_is_injected_once)
 }
 END_TEST
 
+/* A first touch by the delivery of an event: the event must not be lost (SDM vol. 3, 28.2.4). */
+START_TEST(interrupted_event_is_injected_again)
+{
+	fixture_setup(BOOT_MMU_EPT);
+	prepare_TOUCH();
+	fixture.field[VMCS_IDT_VECTORING_INFORMATION] = INJECT_TIMER | 1u << 12; /* bit 12 is undefined */
+	ck_assert(fixture_exit(_i, false, EXIT_REASON_EPT_VIOLATION));
+	verify_TOUCH();
+	ck_assert_uint_eq(fixture.field[VMCS_VM_ENTRY_INTERRUPTION_INFORMATION], INJECT_TIMER);
+
+	/* INT3 with an error code's flag set in the field: length and code go along. */
+	fixture.field[VMCS_IDT_VECTORING_INFORMATION] = INTR_INFO_VALID | INTR_INFO_ERROR_CODE |
+	                                                INTR_TYPE_SOFTWARE_EXCEPTION << INTR_INFO_TYPE_SHIFT |
+	                                                VECTOR_BP;
+	fixture.field[VMCS_IDT_VECTORING_ERROR_CODE] = 0x18;
+	fixture.field[VMCS_VM_EXIT_INSTRUCTION_LENGTH] = 1;
+	ck_assert(fixture_exit(_i, false, EXIT_REASON_EPT_VIOLATION));
+	ck_assert_uint_eq(fixture.field[VMCS_VM_ENTRY_EXCEPTION_ERROR_CODE], 0x18);
+	ck_assert_uint_eq(fixture.field[VMCS_VM_ENTRY_INSTRUCTION_LENGTH], 1);
+	fixture_teardown();
+}
+END_TEST
+
 START_TEST(timer_armed_with_interrupts_on_runs_at_once)
 {
 	fixture_setup(BOOT_MMU_EPT);
@@ -400,6 +423,7 @@ int main(void)
 	tcase_add_loop_test(tcase, pio_reads_back_in_the_access_width, 0, 3);
 	tcase_add_loop_test(tcase, other_msr_is_a_general_protection_fault, 0, 3);
 	tcase_add_loop_test(tcase, event_is_injected_once, 0, 3);
+	tcase_add_loop_test(tcase, interrupted_event_is_injected_again, 0, 3);
 	tcase_add_loop_test(tcase, timer_armed_with_interrupts_on_runs_at_once, 0, 3);
 	tcase_add_loop_test(tcase, interrupt_waits_for_the_window, 0, 3);
 	tcase_add_loop_test(tcase, unhandled_exits_are_reported, 0, 3);

@@ -70,8 +70,8 @@ static const struct {
         {"exception", 1, {6, 12, 56}}, /* + interruption information in and out */
         {"hlt", 2,
                 {7 + 9, 13 + 15, 56 + 58}}, /* timer: + 3 reads; HLT: + RFLAGS; interruptibility, injection; OUT, HLT */
-        {"touch-4k", 1, {5, 13, 56}},       /* + guest-physical address */
-        {"touch-2m", 1, {5, 13, 56}},
+        {"touch-4k", 1, {6, 13, 56}},       /* + guest-physical address, IDT-vectoring information */
+        {"touch-2m", 1, {6, 13, 56}},
 };
 
 START_TEST(trapped_counts)
@@ -139,6 +139,25 @@ START_TEST(on_demand_fields_cost_a_call)
 }
 END_TEST
 
+START_TEST(lazy_ept02_repairs_each_first_touch)
+{
+	struct l1_expected_settings settings = {.workload = "touch-4k", .ept02_lazy = true};
+	struct l1_expected expected;
+
+	ck_assert_int_eq(l1_expected_counts(&settings, &expected), 0);
+	ck_assert_uint_eq(expected.l2_exits, 2);
+	ck_assert_uint_eq(expected.reflected, 1);
+	ck_assert_uint_eq(expected.l1_exits, 6);
+	settings.workload = "mmio"; /* a violation, but no mapping comes of it */
+	ck_assert_int_eq(l1_expected_counts(&settings, &expected), 0);
+	ck_assert_uint_eq(expected.l2_exits, 1);
+	settings.workload = "touch-4k";
+	settings.mmu_mode = BOOT_MMU_SHADOW; /* no EPT12 */
+	ck_assert_int_eq(l1_expected_counts(&settings, &expected), 0);
+	ck_assert_uint_eq(expected.l2_exits, 1);
+}
+END_TEST
+
 START_TEST(exit_log_reads_its_five_fields)
 {
 	struct l1_expected_settings settings = {.workload = "cpuid", .vmcs_mode = BOOT_VMCS_TRAP, .exit_log = true};
@@ -176,6 +195,7 @@ int main(void)
 	tcase_add_test(tcase, every_workload_has_a_case);
 	tcase_add_loop_test(tcase, shadowed_and_direct_counts, 0, cases);
 	tcase_add_test(tcase, on_demand_fields_cost_a_call);
+	tcase_add_test(tcase, lazy_ept02_repairs_each_first_touch);
 	tcase_add_test(tcase, exit_log_reads_its_five_fields);
 	tcase_add_test(tcase, unknown_workload_is_refused);
 	srunner_run_all(runner, CK_ENV);
