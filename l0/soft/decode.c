@@ -110,17 +110,23 @@ static void set_memory(struct soft_insn *insn, const ZydisDecodedOperandMem *mem
 {
 	static const uint8_t shift[] = {[0] = 0, [1] = 0, [2] = 1, [4] = 2, [8] = 3};
 
+	/* Zydis 4.0 names R13D as the base, and leaves the displacement out, in a form with a 32-bit address that has
+	 * no base (mod = 0, SIB base = 5, REX.B = 1; SDM vol. 2, table 2-3). */
+	const bool no_base = in->raw.sib.base == 5 && in->raw.modrm.mod == 0 && in->raw.modrm.rm == 4 &&
+	                     in->raw.disp.size == 32 && mem->base != ZYDIS_REGISTER_NONE;
+	const int64_t displacement = no_base ? in->raw.disp.value : mem->disp.value;
+
 	insn->flags |= SOFT_INSN_MEMORY;
-	insn->base = address_register(mem->base);
+	insn->base = no_base ? SOFT_GPR_ZERO : address_register(mem->base);
 	insn->index = address_register(mem->index);
 	insn->scale = shift[mem->scale];
 	insn->segment = segment_number(mem->segment);
 	if (mem->base == ZYDIS_REGISTER_NONE && mem->index == ZYDIS_REGISTER_NONE &&
-	        mem->disp.value != (int32_t)mem->disp.value) {
+	        displacement != (int32_t)displacement) {
 		insn->flags |= SOFT_INSN_MOFFS;
-		insn->immediate = mem->disp.value;
+		insn->immediate = displacement;
 	} else {
-		insn->displacement = (int32_t)mem->disp.value;
+		insn->displacement = (int32_t)displacement;
 	}
 	if (mode == SOFT_MODE_64 && in->address_width == 64 && insn->segment != SOFT_FS && insn->segment != SOFT_GS &&
 	        !(insn->flags & SOFT_INSN_MOFFS))

@@ -182,8 +182,7 @@ static void compare_pair(struct soft_cpu *cpu, const struct soft_insn *insn, uns
 
 	if (half == 8 && linear & 15)
 		soft_fault(cpu, VECTOR_GP, true, 0);
-	/* The probe of the last byte covers a pair that crosses a page. */
-	soft_rmw_slow(cpu, insn->segment, linear + 2 * half - 1, 1);
+	soft_probe_write(cpu, linear, 2 * half);
 	low = soft_rmw_slow(cpu, insn->segment, linear, half);
 	high = soft_rmw_slow(cpu, insn->segment, linear + half, half);
 	equal = low == soft_reg_get(cpu, GPR_RAX, half) && high == soft_reg_get(cpu, GPR_RDX, half);

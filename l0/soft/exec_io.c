@@ -65,9 +65,10 @@ static void string(struct soft_cpu *cpu, const struct soft_insn *insn, bool in)
 	const uint16_t port = (uint16_t)cpu->gpr[GPR_RDX];
 	uint64_t linear;
 
+	/* The permission is looked at even when there is nothing to do. */
+	check_permission(cpu, port, size);
 	if (rep && !count)
 		return;
-	check_permission(cpu, port, size);
 	soft_intercept_io(cpu, port, size, in, true, rep, false);
 	linear = soft_segment_linear(cpu, in ? SOFT_ES : insn->segment,
 	        cpu->gpr[index] & soft_size_mask(insn->address_size), size, in ? SOFT_WRITE : SOFT_READ);
