@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "tlb.h"
+
 /** The entries of one walk. */
 struct walk {
 	uint64_t *entry[4];
@@ -122,8 +124,20 @@ static uint8_t *untranslated(struct soft_cpu *cpu, uint64_t gpa, const struct so
 	return cpu->memory->base + gpa;
 }
 
+/** Remember a translation; `rights` are those that need no flag set and no log entry made. */
+static void remember(struct soft_cpu *cpu, uint64_t gpa, const struct walk *walk, unsigned rights)
+{
+	struct soft_gpa_entry *entry = &cpu->tlb->gpa->entry[(gpa >> 12) % SOFT_GPA_ENTRIES];
+
+	entry->page = gpa & SOFT_PAGE_MASK;
+	entry->host = cpu->memory->base + walk->page_hpa;
+	entry->rights = (uint8_t)rights;
+	entry->levels = (uint8_t)walk->depth;
+}
+
 uint8_t *soft_ept_translate(struct soft_cpu *cpu, uint64_t gpa, const struct soft_gpa_access *access, unsigned *rights)
 {
+	const struct soft_gpa_entry *known;
 	struct walk walk;
 
 	*rights = SOFT_READ | SOFT_WRITE | SOFT_FETCH;
@@ -132,6 +146,12 @@ uint8_t *soft_ept_translate(struct soft_cpu *cpu, uint64_t gpa, const struct sof
 		return NULL;
 	if (!cpu->eptp)
 		return untranslated(cpu, gpa, access);
+	known = &cpu->tlb->gpa->entry[(gpa >> 12) % SOFT_GPA_ENTRIES];
+	if (known->page == (gpa & SOFT_PAGE_MASK) && !(access->access & ~(unsigned)known->rights)) {
+		cpu->walk_references_2d += known->levels;
+		*rights = known->rights;
+		return known->host + (gpa & 0xfff);
+	}
 	walk_tables(cpu, gpa, access, &walk);
 	if (access->access & ~walk.allowed)
 		exit_violation(cpu, gpa, access, walk.allowed & EPT_RWX);
@@ -140,6 +160,7 @@ uint8_t *soft_ept_translate(struct soft_cpu *cpu, uint64_t gpa, const struct sof
 	*rights = (unsigned)walk.allowed & (SOFT_READ | SOFT_WRITE | SOFT_FETCH);
 	if (!set_accessed_dirty(cpu, gpa, access->access & SOFT_WRITE, &walk))
 		*rights &= ~(unsigned)SOFT_WRITE;
+	remember(cpu, gpa, &walk, *rights);
 	return cpu->memory->base + walk.page_hpa + (gpa & 0xfff);
 }
 

@@ -86,10 +86,44 @@ static void context_flush(struct soft_tlb *tlb, struct soft_tlb_context *context
 	table_flush(tlb, &context->table[1], flush);
 }
 
+/** INVEPT: guest-physical mappings of one EPT (0: of all). */
+static void gpa_flush(struct soft_tlb *tlb, uint64_t eptp)
+{
+	for (unsigned i = 0; i < SOFT_GPA_CACHES; i++) {
+		struct soft_gpa_cache *cache = &tlb->gpa_cache[i];
+
+		if (cache->eptp && (!eptp || !((cache->eptp ^ eptp) & SOFT_PAGE_MASK)))
+			memset(cache->entry, 0xff, sizeof(cache->entry));
+	}
+}
+
+static struct soft_gpa_cache *gpa_find(struct soft_tlb *tlb, uint64_t eptp)
+{
+	struct soft_gpa_cache *oldest = &tlb->gpa_cache[0];
+
+	if (!eptp)
+		return NULL;
+	for (unsigned i = 0; i < SOFT_GPA_CACHES; i++) {
+		struct soft_gpa_cache *cache = &tlb->gpa_cache[i];
+
+		if (cache->eptp == eptp) {
+			cache->last_used = tlb->clock;
+			return cache;
+		}
+		if (cache->last_used < oldest->last_used)
+			oldest = cache;
+	}
+	oldest->eptp = eptp;
+	oldest->last_used = tlb->clock;
+	memset(oldest->entry, 0xff, sizeof(oldest->entry));
+	return oldest;
+}
+
 void soft_tlb_flush_all(struct soft_cpu *cpu)
 {
 	const struct flush flush = {0};
 
+	gpa_flush(cpu->tlb, 0);
 	for (unsigned i = 0; i < SOFT_TLB_CONTEXTS; i++)
 		if (cpu->tlb->context[i].valid)
 			context_flush(cpu->tlb, &cpu->tlb->context[i], &flush);
@@ -108,6 +142,7 @@ void soft_tlb_flush_eptp(struct soft_cpu *cpu, uint64_t eptp)
 {
 	const struct flush flush = {0};
 
+	gpa_flush(cpu->tlb, eptp);
 	for (unsigned i = 0; i < SOFT_TLB_CONTEXTS; i++)
 		if (cpu->tlb->context[i].valid && !((cpu->tlb->context[i].key.eptp ^ eptp) & SOFT_PAGE_MASK))
 			context_flush(cpu->tlb, &cpu->tlb->context[i], &flush);
@@ -197,6 +232,7 @@ void soft_tlb_context(struct soft_cpu *cpu)
 	if (!tlb->current || !key_equal(&tlb->current->key, &key)) {
 		tlb->current = context_find(tlb, &key);
 		tlb->current->last_used = ++tlb->clock;
+		tlb->gpa = gpa_find(tlb, key.eptp);
 	}
 	/* MMIO completion and data breakpoints look at each access: none may take the fast path. */
 	if (cpu->mmio_bus || soft_data_breakpoints(cpu))

@@ -116,8 +116,27 @@ struct soft_tlb_context {
 	struct soft_tlb_table table[2]; /**< supervisor, user */
 };
 
+/**
+ * Guest-physical mappings (SDM vol. 3, 29.4.1): what walks of one EPT found, for the accesses of later walks of guest
+ * tables. Flushes of linear translations leave them, INVEPT does not.
+ */
+#define SOFT_GPA_ENTRIES 512
+#define SOFT_GPA_CACHES 4
+struct soft_gpa_entry {
+	uint64_t page;  /**< guest-physical page address, or SOFT_TLB_INVALID */
+	uint8_t *host;  /**< L0's pointer to it */
+	uint8_t rights; /**< enum soft_access bits that need no further look at the EPT */
+	uint8_t levels; /**< entries a walk reads: cached or not, they count as references */
+};
+struct soft_gpa_cache {
+	uint64_t eptp; /**< 0 = free */
+	uint64_t last_used;
+	struct soft_gpa_entry entry[SOFT_GPA_ENTRIES];
+};
+
 struct soft_tlb {
 	struct soft_tlb_context *current;
+	struct soft_gpa_cache *gpa; /**< of the EPT in force; NULL without EPT */
 	/** Identifies the table in force and the translations withdrawn from it so far. When it has a value it had
 	 * before, a linear code address leads to the same host-physical byte as then, with the same right to fetch:
 	 * going back to a table no one flushed gives its old value back. */
@@ -126,6 +145,7 @@ struct soft_tlb {
 	uint64_t versions;           /**< the last value given out */
 	struct soft_tlb_table empty; /**< in force when no access may take the fast path */
 	struct soft_tlb_context context[SOFT_TLB_CONTEXTS];
+	struct soft_gpa_cache gpa_cache[SOFT_GPA_CACHES];
 };
 
 /** A new, empty TLB; NULL when there is no memory. */
