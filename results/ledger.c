@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A producer that waits sleeps this long between looks at the tail: the recorder drains thousands of records in it. */
 #define LEDGER_WAIT_NS 20000
@@ -51,6 +52,19 @@ void ledger_shared_close(struct ledger_shared *shared)
 	atomic_store_explicit(&shared->closed, 1, memory_order_release);
 }
 
+/* The pages are there, but a process forked since then has not mapped them: its vCPU thread would fault on each. */
+static void map_pages(struct ledger_shared *shared)
+{
+#ifdef MADV_POPULATE_WRITE
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin = (uintptr_t)shared & ~(page - 1);
+	uintptr_t end = (uintptr_t)shared + ledger_shared_bytes(shared->capacity);
+
+	/* Kernels before 5.14 refuse; the faults are then taken one by one. */
+	madvise((void *)begin, end - begin, MADV_POPULATE_WRITE);
+#endif
+}
+
 void ledger_attach(struct ledger *ledger, struct ledger_shared *shared, enum ledger_when_full when_full)
 {
 	memset(ledger, 0, sizeof(*ledger));
@@ -58,6 +72,7 @@ void ledger_attach(struct ledger *ledger, struct ledger_shared *shared, enum led
 	ledger->when_full = when_full;
 	if (!shared)
 		return;
+	map_pages(shared);
 	ledger->mask = shared->capacity - 1;
 	ledger->head = atomic_load_explicit(&shared->head, memory_order_relaxed);
 	ledger->tail_seen = atomic_load_explicit(&shared->tail, memory_order_acquire);
