@@ -72,6 +72,12 @@ void soft_store_slow(struct soft_cpu *cpu, unsigned segment, uint64_t linear, un
 	soft_write(cpu, linear, size, value);
 }
 
+void soft_probe_operand(struct soft_cpu *cpu, unsigned segment, uint64_t linear, unsigned size)
+{
+	check_stack_canonical(cpu, segment, linear, size);
+	soft_probe_write(cpu, linear, size);
+}
+
 uint64_t soft_rmw_slow(struct soft_cpu *cpu, unsigned segment, uint64_t linear, unsigned size)
 {
 	check_stack_canonical(cpu, segment, linear, size);

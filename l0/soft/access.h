@@ -84,6 +84,7 @@ uint64_t soft_linear_slow(struct soft_cpu *cpu, const struct soft_insn *insn, un
  * references, then mmu.c. */
 uint64_t soft_load_slow(struct soft_cpu *cpu, unsigned segment, uint64_t linear, unsigned size);
 void soft_store_slow(struct soft_cpu *cpu, unsigned segment, uint64_t linear, unsigned size, uint64_t value);
+void soft_probe_operand(struct soft_cpu *cpu, unsigned segment, uint64_t linear, unsigned size);
 uint64_t soft_rmw_slow(struct soft_cpu *cpu, unsigned segment, uint64_t linear, unsigned size);
 
 /** Linear address of the memory operand. */

@@ -182,7 +182,7 @@ static void compare_pair(struct soft_cpu *cpu, const struct soft_insn *insn, uns
 
 	if (half == 8 && linear & 15)
 		soft_fault(cpu, VECTOR_GP, true, 0);
-	soft_probe_write(cpu, linear, 2 * half);
+	soft_probe_operand(cpu, insn->segment, linear, 2 * half);
 	low = soft_rmw_slow(cpu, insn->segment, linear, half);
 	high = soft_rmw_slow(cpu, insn->segment, linear + half, half);
 	equal = low == soft_reg_get(cpu, GPR_RAX, half) && high == soft_reg_get(cpu, GPR_RDX, half);

@@ -23,6 +23,18 @@ static void raise(struct soft_cpu *cpu, uint32_t flags)
 	}
 }
 
+/* ---- underflow and overflow with the exception unmasked ---- */
+
+/*
+ * Then tininess alone raises underflow, and precision tells whether the result with an unbounded exponent would have
+ * been inexact (4.9.1.5, 4.9.1.6), which the masked operation that was computed does not say.
+ */
+
+static bool unmasked(const struct soft_cpu *cpu, uint32_t exceptions)
+{
+	return ~(cpu->mxcsr >> MXCSR_MASK_SHIFT) & exceptions;
+}
+
 static bool subnormal_32(uint32_t a)
 {
 	return !(a & 0x7f800000) && (a & 0x7fffff);
@@ -32,29 +44,103 @@ static bool subnormal_64(uint64_t a)
 	return !(a & 0x7ff0000000000000ull) && (a & 0xfffffffffffffull);
 }
 
-/** With underflow unmasked a tiny result raises it even when it is exact (4.9.1.5). */
-static uint32_t tiny(const struct soft_cpu *cpu, bool subnormal)
+/** Significant bits of a double that a single has not. */
+#define BEYOND_SINGLE 0x1fffffffull
+
+/** As doubles, singles can neither overflow nor underflow. */
+static bool inexact_32(const struct soft_cpu *cpu, enum soft_float_op op, uint32_t a, uint32_t b)
 {
-	return subnormal && !(cpu->mxcsr & MXCSR_UNDERFLOW << MXCSR_MASK_SHIFT) ? MXCSR_UNDERFLOW : 0;
+	uint64_t wide;
+
+	soft_float_begin(cpu->mxcsr);
+	wide = soft_float_64(op, soft_float_32_to_64(a), soft_float_32_to_64(b));
+	return (soft_float_end() & MXCSR_PRECISION) || (wide & BEYOND_SINGLE);
+}
+
+/** The value with an exponent near 1, which keeps the significand; subnormals are normalized. */
+static uint64_t near_one(uint64_t a)
+{
+	uint64_t fraction = a & 0xfffffffffffffull;
+
+	if (!(a & 0x7ff0000000000000ull) && fraction)
+		fraction = fraction << (__builtin_clzll(fraction) - 11) & 0xfffffffffffffull;
+	return fraction | 0x3ff0000000000000ull;
+}
+
+static bool inexact_64(const struct soft_cpu *cpu, enum soft_float_op op, uint64_t a, uint64_t b)
+{
+	const uint64_t quarter = 0x3fd0000000000000ull; /* 0.25 */
+
+	soft_float_begin(cpu->mxcsr);
+	if (op == FLOAT_MUL || op == FLOAT_DIV) {
+		soft_float_64(op, near_one(a), near_one(b));
+	} else {
+		/* A sum that overflows: a quarter of it does not, and loses bits only where the sum did. */
+		soft_float_64(op, soft_float_64(FLOAT_MUL, a, quarter), soft_float_64(FLOAT_MUL, b, quarter));
+	}
+	return soft_float_end() & MXCSR_PRECISION;
+}
+
+/** The flags of one element, from those of the masked operation. */
+static uint32_t unmasked_flags(const struct soft_cpu *cpu, uint32_t flags, bool subnormal, bool inexact)
+{
+	const bool underflow = ((flags & MXCSR_UNDERFLOW) || subnormal) && unmasked(cpu, MXCSR_UNDERFLOW);
+	const bool overflow = (flags & MXCSR_OVERFLOW) && unmasked(cpu, MXCSR_OVERFLOW);
+
+	if (underflow)
+		flags |= MXCSR_UNDERFLOW;
+	if (underflow || overflow)
+		flags = (flags & ~MXCSR_PRECISION) | (inexact ? MXCSR_PRECISION : 0);
+	return flags;
 }
 
 /* ---- arithmetic ---- */
+
+static void arithmetic_32_unmasked(struct soft_cpu *cpu, union soft_xmm *a, const union soft_xmm *b,
+        enum soft_float_op op, unsigned count, uint32_t *flags)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const uint32_t x = a->u32[i];
+		uint32_t raised;
+
+		soft_float_begin(cpu->mxcsr);
+		a->u32[i] = soft_float_32(op, x, b->u32[i]);
+		raised = soft_float_end();
+		*flags |= unmasked_flags(cpu, raised, subnormal_32(a->u32[i]), inexact_32(cpu, op, x, b->u32[i]));
+	}
+}
 
 SOFT_ALWAYS_INLINE void arithmetic_32(
         struct soft_cpu *cpu, const struct soft_insn *insn, enum soft_float_op op, unsigned count)
 {
 	const union soft_xmm b = soft_sse_source(cpu, insn, count == 4 ? 16 : 4);
 	union soft_xmm a = cpu->xmm[insn->reg];
-	const bool finds_tiny = op <= FLOAT_DIV;
-	uint32_t more = 0;
+	uint32_t flags = 0;
 
-	soft_float_begin(cpu->mxcsr);
-	for (unsigned i = 0; i < count; i++) {
-		a.u32[i] = soft_float_32(op, a.u32[i], b.u32[i]);
-		more |= finds_tiny ? tiny(cpu, subnormal_32(a.u32[i])) : 0;
+	if (op <= FLOAT_DIV && SOFT_UNLIKELY(unmasked(cpu, MXCSR_OVERFLOW | MXCSR_UNDERFLOW))) {
+		arithmetic_32_unmasked(cpu, &a, &b, op, count, &flags);
+	} else {
+		soft_float_begin(cpu->mxcsr);
+		for (unsigned i = 0; i < count; i++)
+			a.u32[i] = soft_float_32(op, a.u32[i], b.u32[i]);
+		flags = soft_float_end();
 	}
-	raise(cpu, soft_float_end() | more);
+	raise(cpu, flags);
 	cpu->xmm[insn->reg] = a;
+}
+
+static void arithmetic_64_unmasked(struct soft_cpu *cpu, union soft_xmm *a, const union soft_xmm *b,
+        enum soft_float_op op, unsigned count, uint32_t *flags)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const uint64_t x = a->u64[i];
+		uint32_t raised;
+
+		soft_float_begin(cpu->mxcsr);
+		a->u64[i] = soft_float_64(op, x, b->u64[i]);
+		raised = soft_float_end();
+		*flags |= unmasked_flags(cpu, raised, subnormal_64(a->u64[i]), inexact_64(cpu, op, x, b->u64[i]));
+	}
 }
 
 SOFT_ALWAYS_INLINE void arithmetic_64(
@@ -62,15 +148,17 @@ SOFT_ALWAYS_INLINE void arithmetic_64(
 {
 	const union soft_xmm b = soft_sse_source(cpu, insn, count == 2 ? 16 : 8);
 	union soft_xmm a = cpu->xmm[insn->reg];
-	const bool finds_tiny = op <= FLOAT_DIV;
-	uint32_t more = 0;
+	uint32_t flags = 0;
 
-	soft_float_begin(cpu->mxcsr);
-	for (unsigned i = 0; i < count; i++) {
-		a.u64[i] = soft_float_64(op, a.u64[i], b.u64[i]);
-		more |= finds_tiny ? tiny(cpu, subnormal_64(a.u64[i])) : 0;
+	if (op <= FLOAT_DIV && SOFT_UNLIKELY(unmasked(cpu, MXCSR_OVERFLOW | MXCSR_UNDERFLOW))) {
+		arithmetic_64_unmasked(cpu, &a, &b, op, count, &flags);
+	} else {
+		soft_float_begin(cpu->mxcsr);
+		for (unsigned i = 0; i < count; i++)
+			a.u64[i] = soft_float_64(op, a.u64[i], b.u64[i]);
+		flags = soft_float_end();
 	}
-	raise(cpu, soft_float_end() | more);
+	raise(cpu, flags);
 	cpu->xmm[insn->reg] = a;
 }
 
@@ -242,14 +330,20 @@ void soft_exec_cvtss2sd(struct soft_cpu *cpu, const struct soft_insn *insn)
 	cpu->xmm[insn->reg].u64[0] = result;
 }
 
+/** A double as a single; the flags it raises. */
+static uint32_t narrow(struct soft_cpu *cpu, uint64_t value, uint32_t *result)
+{
+	soft_float_begin(cpu->mxcsr);
+	*result = soft_float_64_to_32(value);
+	return unmasked_flags(cpu, soft_float_end(), subnormal_32(*result), value & BEYOND_SINGLE);
+}
+
 void soft_exec_cvtsd2ss(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
 	const union soft_xmm b = soft_sse_source(cpu, insn, 8);
 	uint32_t result;
 
-	soft_float_begin(cpu->mxcsr);
-	result = soft_float_64_to_32(b.u64[0]);
-	raise(cpu, soft_float_end() | tiny(cpu, subnormal_32(result)));
+	raise(cpu, narrow(cpu, b.u64[0], &result));
 	cpu->xmm[insn->reg].u32[0] = result;
 }
 
@@ -269,11 +363,11 @@ void soft_exec_cvtpd2ps(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
 	const union soft_xmm b = soft_sse_source(cpu, insn, 16);
 	union soft_xmm result = {.u64 = {0, 0}};
+	uint32_t flags;
 
-	soft_float_begin(cpu->mxcsr);
-	result.u32[0] = soft_float_64_to_32(b.u64[0]);
-	result.u32[1] = soft_float_64_to_32(b.u64[1]);
-	raise(cpu, soft_float_end() | tiny(cpu, subnormal_32(result.u32[0]) || subnormal_32(result.u32[1])));
+	flags = narrow(cpu, b.u64[0], &result.u32[0]);
+	flags |= narrow(cpu, b.u64[1], &result.u32[1]);
+	raise(cpu, flags);
 	cpu->xmm[insn->reg] = result;
 }
 

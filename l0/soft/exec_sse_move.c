@@ -191,10 +191,8 @@ void soft_exec_maskmovdqu(struct soft_cpu *cpu, const struct soft_insn *insn)
 
 	soft_sse_check(cpu);
 	linear = soft_segment_linear(cpu, insn->segment, offset, 16, SOFT_WRITE);
-	/* All the bytes that will be written are probed before any is. */
-	for (unsigned i = 0; i < 16; i++)
-		if (mask->i8[i] < 0)
-			soft_probe_write(cpu, linear + i, 1);
+	/* Processors check the whole 16 bytes; which fault a masked byte meets is theirs to define. */
+	soft_probe_write(cpu, linear, 16);
 	for (unsigned i = 0; i < 16; i++)
 		if (mask->i8[i] < 0)
 			soft_store_slow(cpu, insn->segment, linear + i, 1, cpu->xmm[insn->reg].u8[i]);

@@ -199,7 +199,8 @@ static bool operands_comparable(const ZydisDecodedInstruction *in, const ZydisDe
 
 		if (operand->type == ZYDIS_OPERAND_TYPE_MEMORY && operand->mem.segment == ZYDIS_REGISTER_FS)
 			return false;
-		if (operand->type != ZYDIS_OPERAND_TYPE_REGISTER || operand->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+		if (operand->type != ZYDIS_OPERAND_TYPE_REGISTER ||
+		        operand->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
 			continue;
 		switch (ZydisRegisterGetClass(operand->reg.value)) {
 		case ZYDIS_REGCLASS_GPR8:
@@ -215,7 +216,8 @@ static bool operands_comparable(const ZydisDecodedInstruction *in, const ZydisDe
 	return true;
 }
 
-/** Intel ignores an operand-size prefix on near branches, AMD obeys it; and a branch must not land in the instruction. */
+/** Intel ignores an operand-size prefix on near branches, AMD obeys it; and a branch must not land in the instruction.
+ */
 static bool branch_comparable(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *operands)
 {
 	if (in->meta.branch_type == ZYDIS_BRANCH_TYPE_NONE && in->meta.category != ZYDIS_CATEGORY_RET)
@@ -244,8 +246,7 @@ static bool encoding_comparable(const ZydisDecodedInstruction *in)
 	if (in->mnemonic == ZYDIS_MNEMONIC_NOP && in->opcode == 0x0d)
 		return false;
 	/* F2 and F3 turn the condition of LOOPcc around on AMD's processors; the SDM does not define them there. */
-	if ((in->mnemonic == ZYDIS_MNEMONIC_LOOPE || in->mnemonic == ZYDIS_MNEMONIC_LOOPNE) &&
-	        has_repeat_prefix(in))
+	if ((in->mnemonic == ZYDIS_MNEMONIC_LOOPE || in->mnemonic == ZYDIS_MNEMONIC_LOOPNE) && has_repeat_prefix(in))
 		return false;
 	/* AMD lets LOCK MOV CR0 stand for CR8. */
 	if (in->mnemonic == ZYDIS_MNEMONIC_MOV && (in->attributes & ZYDIS_ATTRIB_HAS_LOCK))
@@ -313,7 +314,8 @@ static uint64_t choose_target(uint64_t *rng, unsigned bytes)
 }
 
 /** Set the registers (or the displacement) of a memory operand so that it lies at the target. */
-static void aim(uint64_t *rng, struct isa_case *c, const ZydisDecodedInstruction *in, const ZydisDecodedOperand *operand)
+static void aim(
+        uint64_t *rng, struct isa_case *c, const ZydisDecodedInstruction *in, const ZydisDecodedOperand *operand)
 {
 	const uint64_t target = choose_target(rng, operand->size / 8);
 	const ZydisDecodedOperandMem *mem = &operand->mem;
@@ -383,7 +385,8 @@ static bool shift_undefined(struct isa_case *c, const ZydisDecodedInstruction *i
 	const ZydisDecodedOperand *by = &operands[twofold ? 2 : 1];
 	const unsigned bits = operands[0].size, mask = bits == 64 ? 63 : 31;
 	const unsigned count =
-	        (by->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? (unsigned)by->imm.value.u : (unsigned)c->before.gpr[1]) & mask;
+	        (by->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? (unsigned)by->imm.value.u : (unsigned)c->before.gpr[1]) &
+	        mask;
 
 	if (!twofold && !is_shift(in->mnemonic) && !is_rotate(in->mnemonic))
 		return true;
@@ -455,13 +458,14 @@ bool isa_make_state(uint64_t seed, const uint8_t data[ISA_DATA_BYTES], struct is
 	c->before.rip = choose_rip(&rng, in.length);
 	c->before.rflags = (isa_random(&rng) & RANDOM_FLAGS) | 0x202;
 	/* Rounding mode, DAZ, FTZ and old flags at random; sometimes exceptions are unmasked. */
-	c->before.mxcsr = ((uint32_t)isa_random(&rng) & 0xe07f) | (chance(&rng, 85) ? 0x1f80 : (uint32_t)isa_random(&rng) & 0x1f80);
+	c->before.mxcsr = ((uint32_t)isa_random(&rng) & 0xe07f) |
+	                  (chance(&rng, 85) ? 0x1f80 : (uint32_t)isa_random(&rng) & 0x1f80);
 	if (chance(&rng, 50))
 		c->before.mxcsr &= ~0x8040u;
 	bias_operands(&rng, c, &in);
 	/* Bit strings: offsets of a few hundred bits, either way. */
-	if ((in.mnemonic == ZYDIS_MNEMONIC_BT || in.mnemonic == ZYDIS_MNEMONIC_BTS || in.mnemonic == ZYDIS_MNEMONIC_BTR ||
-	            in.mnemonic == ZYDIS_MNEMONIC_BTC) &&
+	if ((in.mnemonic == ZYDIS_MNEMONIC_BT || in.mnemonic == ZYDIS_MNEMONIC_BTS ||
+	            in.mnemonic == ZYDIS_MNEMONIC_BTR || in.mnemonic == ZYDIS_MNEMONIC_BTC) &&
 	        operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
 		*general(c, operands[1].reg.value) = below(&rng, 2048) - 1024;
 	for (unsigned i = 0; i < in.operand_count; i++)
@@ -494,8 +498,7 @@ void isa_text(const struct isa_case *c, char *text, size_t size)
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
-	if (!decode(c, &in, operands) ||
-	        !ZYAN_SUCCESS(ZydisFormatterFormatInstruction(
-	                &formatter, &in, operands, in.operand_count_visible, text, size, c->before.rip, NULL)))
+	if (!decode(c, &in, operands) || !ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&formatter, &in, operands,
+	                                         in.operand_count_visible, text, size, c->before.rip, NULL)))
 		snprintf(text, size, "(not decoded)");
 }

@@ -29,7 +29,8 @@ struct launch {
 	uint64_t rip;        /* 648 */
 	uint64_t host_rsp;   /* 656 */
 } __attribute__((aligned(16)));
-_Static_assert(offsetof(struct launch, rflags) == 640 && offsetof(struct launch, host_rsp) == 656, "isa_launch's offsets");
+_Static_assert(
+        offsetof(struct launch, rflags) == 640 && offsetof(struct launch, host_rsp) == 656, "isa_launch's offsets");
 
 struct launch isa_launch_state __attribute__((visibility("hidden")));
 void isa_launch(void);
