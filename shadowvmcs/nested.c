@@ -149,9 +149,11 @@ void nested_fetch(struct nested *nested)
 
 	if (!vmcs12)
 		return;
-	/* vmcs12 is L1's to scribble in (vmcs=direct): only fields this machine can leave behind are looked at. */
+	/* vmcs12 is L1's to scribble in (vmcs=direct): only fields this machine can leave behind are looked at, and a
+	 * field L1 wrote is L1's even if it left the mark. */
 	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
-		wanted.word[word] = vmcs12->stale.word[word] & nested->config.machine.on_demand.word[word];
+		wanted.word[word] = vmcs12->stale.word[word] & nested->config.machine.on_demand.word[word] &
+		                    ~vmcs12->dirty.word[word];
 		any |= wanted.word[word];
 		in_machine |= wanted.word[word] & vmcs02->stale.word[word];
 	}

@@ -374,7 +374,7 @@ START_TEST(test_fetch_without_the_machine)
 }
 END_TEST
 
-/* A field L1 wrote meanwhile (and whose mark it cleared) keeps L1's value. */
+/* A field L1 wrote meanwhile keeps L1's value, with vmcs=direct even if L1 left the mark. */
 START_TEST(test_fetch_keeps_what_l1_wrote)
 {
 	struct fixture f;
@@ -385,6 +385,11 @@ START_TEST(test_fetch_keeps_what_l1_wrote)
 	nested_fetch(&f.nested);
 	ck_assert_uint_eq(fixture_get(&f, VMCS_GUEST_CR3), 0x5000);
 	ck_assert_uint_eq(fixture_get(&f, VMCS_GUEST_CR0), 0x80000033);
+	leave_in_machine(&f);
+	f.vmcs12->field[VMCS_GUEST_CR3] = 0x6000;
+	vmcs_mask_set(&f.vmcs12->dirty, VMCS_GUEST_CR3);
+	nested_fetch(&f.nested);
+	ck_assert_uint_eq(fixture_get(&f, VMCS_GUEST_CR3), 0x6000);
 	fixture_teardown(&f);
 }
 END_TEST
