@@ -18,6 +18,11 @@
 #define L1_ACCESS_DIRECT 3
 #define L1_ACCESS_TEST 4
 
+/* exit_select.c needs the encodings alone. */
+#ifndef L1_ACCESS
+#define L1_ACCESS L1_ACCESS_VMX
+#endif
+
 #include "l1.h"
 #if L1_ACCESS != L1_ACCESS_TEST
 #include "vmx.h"

@@ -5,6 +5,7 @@
 
 #include "abi/testdev.h"
 #include "mmio.h"
+#include "shadowvmcs/regs.h"
 
 /* Page-table entry, SDM vol. 3, table 4-20:  51:12 address | 7 PS | 6 D | 5 A | 2 U/S | 1 R/W | 0 P */
 #define PTE_PRESENT (1ull << 0)
@@ -68,6 +69,7 @@ const char *l1_mmu_setup(void)
 {
 	if (l1.l2_size / PAGE_BYTES > L2_PAGES_MAX)
 		return "L1's shadow paging serves at most 1 GiB of L2 memory: give a smaller l2_size.";
+	memset(&mmu, 0, sizeof(mmu));
 	mmu.pool = l1_pages_take(&l1.pages, POOL_PAGES);
 	if (!mmu.pool)
 		return "L1's heap is too small for shadow page tables (1 MiB): give a larger l1_heap_size.";
@@ -255,11 +257,13 @@ static enum l1_mmu_verdict emulate_table_store(uint64_t l2_gpa, uint64_t rip)
 	const uint64_t *gpr;
 	struct guest_walk code;
 
-	mmu.error = "is a store to a page table of L2 by an instruction other than a plain MOV";
+	mmu.error = "is a store to a page table of L2 by an instruction other than a plain MOV inside it";
 	if (!guest_walk(rip, &code) || code.l2_gpa >= l1.l2_size - MMIO_INSTRUCTION_BYTES_MAX)
 		return L1_MMU_FAILED;
 	if (!mmio_decode((const uint8_t *)(l1.l2_base + code.l2_gpa), &instruction) || !instruction.store ||
-	        (!instruction.immediate && instruction.gpr == 4))
+	        (!instruction.immediate && instruction.gpr == GPR_RSP))
+		return L1_MMU_FAILED;
+	if (l2_gpa % PAGE_BYTES + instruction.bytes > PAGE_BYTES)
 		return L1_MMU_FAILED;
 	gpr = instruction.immediate ? &instruction.value : l2_reg(&l1_l2_regs, instruction.gpr);
 	memcpy((void *)(l1.l2_base + l2_gpa), gpr, instruction.bytes);

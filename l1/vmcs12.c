@@ -109,11 +109,10 @@ static void write_controls(void)
 	l1.primary_controls = controls("primary", control_msr(MSR_IA32_VMX_PROCBASED_CTLS), primary,
 	        VMX_BIT(PROC_INVLPG_EXITING) | VMX_BIT(PROC_CR3_LOAD_EXITING));
 	WRITE(PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS, l1.primary_controls);
-	/* A VPID keeps L1's and L2's translations through exits and entries (SDM vol. 3, 29.4.3.1). Not with shadow page
-	 * tables: L1 changes those and relies on each entry forgetting what came from them. */
+	/* A VPID keeps L1's and L2's translations through exits and entries (SDM vol. 3, 29.4.3.1). Not with shadow
+	 * page tables: L1 changes those and relies on each entry forgetting what came from them. */
 	if (secondary)
-		secondary = controls(
-		        "secondary", MSR_IA32_VMX_PROCBASED_CTLS2, secondary, VMX_BIT(PROC2_ENABLE_VPID));
+		secondary = controls("secondary", MSR_IA32_VMX_PROCBASED_CTLS2, secondary, VMX_BIT(PROC2_ENABLE_VPID));
 	WRITE(SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS, secondary);
 	if (secondary & VMX_BIT(PROC2_ENABLE_VPID))
 		WRITE(VIRTUAL_PROCESSOR_ID, 1);

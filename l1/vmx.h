@@ -63,14 +63,6 @@ static inline uint64_t vmx_real_invept(uint64_t type, uint64_t eptp)
 	return VMX_REAL("invept %2, %3", "m"(descriptor), "r"(type));
 }
 
-static inline uint64_t vmx_real_vmxoff(void)
-{
-	uint8_t invalid, valid;
-
-	__asm__ volatile("vmxoff" : "=@ccc"(invalid), "=@ccz"(valid) : : "memory");
-	return invalid ? PV_VMX_RESULT_FAIL_INVALID : valid ? PV_VMX_RESULT_FAIL_VALID : PV_VMX_RESULT_SUCCEED;
-}
-
 /* ---- paravirtual calls ---- */
 
 /** `rbx` is read and written: the value in, and the value out of VMREAD. */
