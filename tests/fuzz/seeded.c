@@ -36,12 +36,13 @@ static uint64_t next_random(uint64_t *state)
 static size_t make_input(void)
 {
 	uint64_t state = (seed * 0x9e3779b97f4a7c15ull) ^ (run + 1) * 0xbf58476d1ce4e5b9ull;
-	size_t size, at = 0;
+	size_t size_max, size, at = 0;
 
 	if (state == 0)
 		state = 1;
 	next_random(&state);
-	size = next_random(&state) % (next_random(&state) % 4 ? 512 : INPUT_MAX);
+	size_max = next_random(&state) % 4 ? 512 : INPUT_MAX;
+	size = next_random(&state) % size_max;
 	while (at < size) {
 		const uint64_t kind = next_random(&state) % 8;
 		const uint8_t byte = (uint8_t)next_random(&state);
