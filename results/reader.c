@@ -71,8 +71,7 @@ int reader_open(struct reader **reader, const char *path, char *why, size_t why_
 	err = check_file(r, path, why, why_bytes);
 	if (err)
 		goto fail;
-	r->payload = malloc(FRAME_PAYLOAD_MAX);
-	err = r->payload ? reader_scan(r) : -ENOMEM;
+	err = reader_scan(r);
 	if (!err)
 		err = reader_collect(r);
 	if (err) {
@@ -186,11 +185,14 @@ static int digest_records(void *ctx, const struct ledger_record *records, size_t
 	return 0;
 }
 
+/* More than the largest CELL_END: 1,000 samples and 4,096 log entries of the longest numbers take 200 KiB. */
+#define DIGEST_BYTES (512u << 10)
+
 int reader_cell_digest(struct reader *reader, size_t index, uint32_t *digest)
 {
 	const struct reader_cell *cell = reader_cell(reader, index);
 	struct cell_result *result = malloc(sizeof(*result));
-	struct buffer settings = {.bytes = malloc(FRAME_PAYLOAD_MAX), .capacity = FRAME_PAYLOAD_MAX};
+	struct buffer settings = {.bytes = malloc(DIGEST_BYTES), .capacity = DIGEST_BYTES};
 	struct buffer outcome = settings;
 	int err = result && settings.bytes ? 0 : -ENOMEM;
 

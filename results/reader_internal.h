@@ -34,7 +34,8 @@ struct reader {
 	size_t frame_count, frame_capacity;
 	struct reader_entry *entries;
 	size_t entry_count, entry_capacity;
-	uint8_t *payload; /**< FRAME_PAYLOAD_MAX: the frame being looked at */
+	uint8_t *payload; /**< of the frame being looked at */
+	size_t payload_capacity;
 };
 
 /** Find all good frames, count the rest. 0 or -errno. */

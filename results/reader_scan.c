@@ -33,6 +33,22 @@ int reader_read(const struct reader *reader, void *bytes, size_t count, uint64_t
 	return 0;
 }
 
+/* Read a payload, of at most FRAME_PAYLOAD_MAX. As reader_read. */
+static int read_payload(struct reader *reader, uint32_t length, uint64_t offset)
+{
+	if (length > reader->payload_capacity || !reader->payload) {
+		/* Frames of a kind are of similar size: room for twice as much spares most of the growing. */
+		size_t capacity = length > FRAME_PAYLOAD_MAX / 2 ? FRAME_PAYLOAD_MAX : 2 * (size_t)length + 64;
+		uint8_t *more = realloc(reader->payload, capacity);
+
+		if (!more)
+			return -ENOMEM;
+		reader->payload = more;
+		reader->payload_capacity = capacity;
+	}
+	return reader_read(reader, reader->payload, length, offset);
+}
+
 /* Is there a good frame at `offset`? 1: yes, *frame; 0: no; -errno. Its payload is in reader->payload. */
 static int try_frame(struct reader *reader, uint64_t offset, struct reader_frame *frame, uint64_t *effort)
 {
@@ -53,7 +69,7 @@ static int try_frame(struct reader *reader, uint64_t offset, struct reader_frame
 			return 0;
 		*effort -= header.length;
 	}
-	err = reader_read(reader, reader->payload, header.length, offset + FRAME_HEADER_BYTES);
+	err = read_payload(reader, header.length, offset + FRAME_HEADER_BYTES);
 	if (err)
 		return err == -ENODATA ? 0 : err;
 	if (!frame_verify(&header, bytes, reader->payload) || !unpack_check(reader->payload, header.length))
@@ -154,7 +170,7 @@ int reader_load(struct reader *reader, const struct reader_frame *frame)
 	int err = reader_read(reader, bytes, sizeof(bytes), frame->offset);
 
 	if (!err)
-		err = reader_read(reader, reader->payload, frame->length, frame->offset + FRAME_HEADER_BYTES);
+		err = read_payload(reader, frame->length, frame->offset + FRAME_HEADER_BYTES);
 	if (err)
 		return err == -ENODATA ? -EBADMSG : err;
 	if (!frame_parse(bytes, &header) || header.length != frame->length ||

@@ -214,8 +214,11 @@ const char *fixture_path(void)
 
 void fixture_write_file(const char *path, const void *bytes, size_t count)
 {
-	FILE *stream = fopen(path, "wb");
+	FILE *stream;
 
+	/* A new file each time: ext4 sends one that is cut and written again to the disk at once. */
+	unlink(path);
+	stream = fopen(path, "wb");
 	ck_assert_ptr_nonnull(stream);
 	ck_assert_uint_eq(fwrite(bytes, 1, count, stream), count);
 	ck_assert_int_eq(fclose(stream), 0);
