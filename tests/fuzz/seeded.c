@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {{"runs", required_argument, NULL, 'n'},
 	        {"seconds", required_argument, NULL, 't'}, {"seed", required_argument, NULL, 's'},
 	        {"run", required_argument, NULL, 'r'}, {0}};
-	uint64_t first = 0, runs = 10000, done = 0;
+	uint64_t first = 0, runs = 4000, done = 0;
 	double seconds = 0;
 	int option;
 
