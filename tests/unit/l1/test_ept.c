@@ -7,7 +7,7 @@
 #include "l1/ept.h"
 
 #define MIB (1ull << 20)
-#define HEAP_BYTES (16 * MIB)
+#define HEAP_BYTES (1 * MIB)
 
 static void *heap;
 static struct l1_pages pages;

@@ -60,32 +60,40 @@ static void compare(const uint8_t *code)
 	}
 }
 
-/* prefix (none, 66, each REX, 66 + REX) x opcode x ModRM x a few SIB bytes. */
+/* One encoding: prefix 0 none, 1 66, then each REX without and with 66. */
+static void compare_form(uint8_t opcode, unsigned prefix, unsigned modrm, uint8_t sib)
+{
+	uint8_t code[MMIO_INSTRUCTION_BYTES_MAX];
+	unsigned at = 0;
+
+	memset(code, 0x81, sizeof(code));
+	if (prefix & 1)
+		code[at++] = 0x66;
+	if (prefix >= 2)
+		code[at++] = (uint8_t)(0x40 + (prefix - 2) / 2);
+	code[at++] = opcode;
+	if (opcode == 0x0f)
+		code[at++] = (uint8_t)(0xb6 + sib % 2);
+	code[at++] = (uint8_t)modrm;
+	code[at++] = sib;
+	compare(code);
+}
+
+static bool is_ours(uint8_t opcode)
+{
+	return (opcode >= 0x88 && opcode <= 0x8b) || opcode == 0xc6 || opcode == 0xc7 || opcode == 0x0f;
+}
+
 START_TEST(agrees_with_zydis)
 {
 	static const uint8_t sibs[] = {0x00, 0x25, 0x65, 0xa4, 0xff, 0x0d};
-	const uint8_t opcode = (uint8_t)_i;
 
-	for (unsigned prefix = 0; prefix < 34; prefix++) {
-		for (unsigned modrm = 0; modrm < 256; modrm++) {
-			for (unsigned sib = 0; sib < sizeof(sibs); sib++) {
-				uint8_t code[MMIO_INSTRUCTION_BYTES_MAX];
-				unsigned at = 0;
-
-				memset(code, 0x81, sizeof(code));
-				if (prefix & 1)
-					code[at++] = 0x66;
-				if (prefix >= 2)
-					code[at++] = (uint8_t)(0x40 + (prefix - 2) / 2);
-				code[at++] = opcode;
-				if (opcode == 0x0f)
-					code[at++] = (uint8_t)(0xb6 + sib % 2);
-				code[at++] = (uint8_t)modrm;
-				code[at++] = sibs[sib];
-				compare(code);
-			}
-		}
-	}
+	/* Opcodes the decoder shall refuse need not meet every ModRM byte. */
+	for (unsigned opcode = 0; opcode < 256; opcode++)
+		for (unsigned prefix = 0; prefix < 34; prefix++)
+			for (unsigned modrm = 0; modrm < 256; modrm += is_ours((uint8_t)opcode) ? 1 : 37)
+				for (unsigned sib = 0; sib < sizeof(sibs); sib++)
+					compare_form((uint8_t)opcode, prefix, modrm, sibs[sib]);
 }
 END_TEST
 
@@ -150,7 +158,7 @@ int main(void)
 
 	suite_add_tcase(suite, tcase);
 	tcase_add_checked_fixture(tcase, setup, NULL);
-	tcase_add_loop_test(tcase, agrees_with_zydis, 0, 256);
+	tcase_add_test(tcase, agrees_with_zydis);
 	tcase_add_test(tcase, knows_the_plain_moves);
 	tcase_add_test(tcase, refuses_the_rest);
 	srunner_run_all(runner, CK_ENV);
