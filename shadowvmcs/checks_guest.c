@@ -305,10 +305,13 @@ static const char *check_pdptes(const struct nested *nested, const struct vmcs *
 #define SEGMENT(X, w, seg)                                                                                             \
 	X(w, GUEST_##seg##_SELECTOR)                                                                                   \
 	| X(w, GUEST_##seg##_BASE) | X(w, GUEST_##seg##_LIMIT) | X(w, GUEST_##seg##_ACCESS_RIGHTS)
-#define SEGMENT_FIELDS(X, w)                                                                                           \
-	MODE_FIELDS(X, w)                                                                                              \
-	| SEGMENT(X, w, ES) | SEGMENT(X, w, CS) | SEGMENT(X, w, SS) | SEGMENT(X, w, DS) | SEGMENT(X, w, FS) |          \
-	        SEGMENT(X, w, GS) | SEGMENT(X, w, LDTR) | SEGMENT(X, w, TR)
+#define SEGMENTS(X, w)                                                                                                 \
+	SEGMENT(X, w, ES)                                                                                              \
+	| SEGMENT(X, w, CS) | SEGMENT(X, w, SS) | SEGMENT(X, w, DS) | SEGMENT(X, w, FS) | SEGMENT(X, w, GS) |          \
+	        SEGMENT(X, w, LDTR) | SEGMENT(X, w, TR)
+#define SEGMENT_FIELDS(X, w) MODE_FIELDS(X, w) | SEGMENTS(X, w)
+#define STATE_OF_MODE_FIELDS(X, w)                                                                                     \
+	SEGMENTS(X, w) | X(w, GUEST_CR0) | X(w, GUEST_CR4) | X(w, GUEST_IA32_EFER) | X(w, VM_ENTRY_CONTROLS)
 #define TABLE_FIELDS(X, w)                                                                                             \
 	X(w, GUEST_GDTR_BASE) | X(w, GUEST_GDTR_LIMIT) | X(w, GUEST_IDTR_BASE) | X(w, GUEST_IDTR_LIMIT)
 #define RIP_FIELDS(X, w)                                                                                               \
@@ -329,6 +332,17 @@ static const struct check_group after_segments[] = {
         {VMCS_MASK_OF(NON_REGISTER_FIELDS), check_non_register},
 };
 enum { AFTER_SEGMENTS = sizeof(after_segments) / sizeof(after_segments[0]) };
+
+/*
+ * Segments, CR0, CR4 and EFER are checked against one another. RIP, RFLAGS and CR3, which L1 writes all the time, need
+ * no register that a machine keeps (see cs_known), so they cost no fetch.
+ */
+bool checks_guest_reads_stale(const struct nested *nested, const struct vmcs_mask *changed)
+{
+	static const struct vmcs_mask state_of_mode = VMCS_MASK_OF(STATE_OF_MODE_FIELDS);
+
+	return !vmcs_mask_empty(&nested->vmcs02.stale) && vmcs_mask_meets(&state_of_mode, changed);
+}
 
 /* L1 that emulates an instruction writes RFLAGS; segments depend on its VM flag alone. */
 static bool segments_changed(const struct nested *nested, const struct vmcs *v, const struct vmcs_mask *changed)

@@ -107,6 +107,9 @@ const char *checks_segments(const struct nested *nested, const struct vmcs *vmcs
 
 /* checks_guest.c */
 
+/** Will a check of guest state compare a field of `changed` with one that is still in the machine? */
+bool checks_guest_reads_stale(const struct nested *nested, const struct vmcs_mask *changed);
+
 /** Four PDPTEs from the table CR3 points to in L1's memory. False: the table is no RAM. */
 bool transition_read_pdptes(const struct nested *nested, uint64_t cr3, uint64_t pdptes[4]);
 
