@@ -152,6 +152,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 
 	suite_add_tcase(suite, tcase);
+	tcase_set_timeout(tcase, 30);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, maps_everything_but_the_touch_region, 0, LAYOUTS);
 	tcase_add_loop_test(tcase, touch_maps_one_page_and_reset_unmaps_all, 0, LAYOUTS);

@@ -230,6 +230,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 
 	suite_add_tcase(suite, tcase);
+	tcase_set_timeout(tcase, 30);
 	tcase_add_loop_test(tcase, layout_is_what_the_loader_wants, 0, 2);
 	tcase_add_loop_test(tcase, only_general_registers_are_used, 0, 2);
 	tcase_add_test(tcase, sites_are_the_instructions_they_name);
