@@ -437,6 +437,7 @@ START_TEST(test_vmptrld_fetches_for_the_old_one)
 	fixture_setup(&f, FIXTURE_PARAVIRTUAL);
 	fixture_start(&f);
 	f.nested.last_vmcs12 = f.vmcs12;
+	memset(&f.vmcs12->dirty, 0, sizeof(f.vmcs12->dirty));
 	f.on_fetch = machine_has_cr3;
 	vmcs_mask_set(&f.vmcs12->stale, VMCS_GUEST_CR3);
 	vmcs_mask_set(&f.nested.vmcs02.stale, VMCS_GUEST_CR3);
