@@ -44,8 +44,13 @@ static void halve(struct follower *f)
 	f->stride *= 2;
 }
 
-static void finish_trip(struct follower *f)
+static int finish_trip(struct follower *f)
 {
+	/* Most cells have no round trip: room only when the first one is there. */
+	if (!f->kept)
+		f->kept = malloc(sizeof(double) * KEPT_MAX * ROUNDTRIP_PARTS);
+	if (!f->kept)
+		return -ENOMEM;
 	f->open = false;
 	for (int part = 0; part < ROUNDTRIP_TOTAL; part++)
 		f->parts[ROUNDTRIP_TOTAL] += f->parts[part];
@@ -55,7 +60,7 @@ static void finish_trip(struct follower *f)
 	f->exits_sum += f->exits;
 	if (f->to_skip) {
 		f->to_skip--;
-		return;
+		return 0;
 	}
 	if (f->kept_count == KEPT_MAX)
 		halve(f);
@@ -63,41 +68,47 @@ static void finish_trip(struct follower *f)
 		row(f, part)[f->kept_count] = f->parts[part];
 	f->kept_count++;
 	f->to_skip = f->stride - 1;
+	return 0;
 }
 
-static void follow(struct follower *f, const struct ledger_record *record)
+/* An L2 exit that is reflected begins a trip; any other record behind which L1 does not run does not. */
+static void begin_trip(struct follower *f, const struct ledger_record *record)
+{
+	/* A trip was open: between a reflection and the entry behind it only L1 exits, so records are missing. */
+	f->stats->broken += f->open;
+	f->open = record->phase == LEDGER_MEASURED && record->level == 2 && record->handler == LEDGER_BY_L1 &&
+	          !(record->flags & LEDGER_FLAG_MARK);
+	memset(f->parts, 0, sizeof(f->parts));
+	f->exits = 0;
+	f->parts[ROUNDTRIP_L2] = record->guest_ticks;
+	f->parts[ROUNDTRIP_REFLECT] = record->l0_ticks;
+}
+
+static int follow(struct follower *f, const struct ledger_record *record)
 {
 	if (record->phase != LEDGER_MEASURED || record->level != 1 || record->flags & LEDGER_FLAG_MARK) {
-		/* Anything but an exit of L1 between a reflection and the entry behind it: records are missing. */
-		f->stats->broken += f->open;
-		f->open = false;
-		if (record->phase != LEDGER_MEASURED || record->level != 2 || record->handler != LEDGER_BY_L1 ||
-		        record->flags & LEDGER_FLAG_MARK)
-			return;
-		memset(f->parts, 0, sizeof(f->parts));
-		f->open = true;
-		f->exits = 0;
-		f->parts[ROUNDTRIP_L2] = record->guest_ticks;
-		f->parts[ROUNDTRIP_REFLECT] = record->l0_ticks;
-		return;
+		begin_trip(f, record);
+		return 0;
 	}
 	if (!f->open)
-		return;
+		return 0;
 	f->exits++;
 	f->parts[ROUNDTRIP_L1] += record->guest_ticks;
 	if (!(record->flags & LEDGER_FLAG_ENTERS_L2)) {
 		f->parts[ROUNDTRIP_L1_EXITS] += record->l0_ticks;
-		return;
+		return 0;
 	}
 	f->parts[ROUNDTRIP_MERGE] = record->l0_ticks;
-	finish_trip(f);
+	return finish_trip(f);
 }
 
 static int each(void *ctx, const struct ledger_record *records, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		follow(ctx, &records[i]);
-	return 0;
+	int err = 0;
+
+	for (size_t i = 0; i < count && !err; i++)
+		err = follow(ctx, &records[i]);
+	return err;
 }
 
 static void describe(struct follower *f)
@@ -123,9 +134,6 @@ int roundtrip_cell(struct roundtrip_stats *stats, struct reader *reader, size_t 
 	int err;
 
 	memset(stats, 0, sizeof(*stats));
-	f.kept = malloc(sizeof(double) * KEPT_MAX * ROUNDTRIP_PARTS);
-	if (!f.kept)
-		return -ENOMEM;
 	err = reader_records(reader, cell_index, each, &f);
 	stats->broken += f.open;
 	if (!err)
