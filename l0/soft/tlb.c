@@ -257,8 +257,9 @@ void soft_tlb_fill(struct soft_cpu *cpu, uint64_t linear, uint8_t *host_page, un
 	const uint64_t page = linear & SOFT_PAGE_MASK;
 	const uintptr_t addend = (uintptr_t)host_page - (uintptr_t)page;
 
-	/* Replacing another page's fetch translation withdraws it from whoever remembers the generation. */
-	if (entry->fetch != SOFT_TLB_INVALID && (entry->fetch != page || entry->addend != addend))
+	/* Whoever remembers the generation may go on using a translation that is only evicted: nothing has invalidated
+	 * it. One that is seen to lead elsewhere now must not be mixed with the old. */
+	if (entry->fetch == page && entry->addend != addend)
 		table_changed(cpu->tlb, table);
 	entry->read = access & SOFT_READ ? page : SOFT_TLB_INVALID;
 	entry->write = access & SOFT_WRITE ? page : SOFT_TLB_INVALID;
