@@ -13,9 +13,8 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "shadowvmcs/shadow.h"
+#include "fuzz_engine.h"
 #include "shadowvmcs/transition.h"
-#include "tests/unit/shadowvmcs/fixture.h"
 
 enum { OPERATIONS_MAX = 400, LOW_BYTES = 0x60000, L2_BYTES = 0x10000 };
 #define L1_HPA_BASE 0x6600000000ull
@@ -27,16 +26,10 @@ static struct world {
 	uint8_t *low, *l2, *pages;
 	struct ept02_extent *extents;
 } worlds[2];
-static struct fixture *f;
-static struct nested *nested;
+static struct engine_run run;
+static struct fixture *f;     /* run.f */
+static struct nested *nested; /* run.nested */
 static struct fuzz_input input;
-/* The machine of this run leaves only what a processor could in vmcs02, so checks that held go on holding. */
-static bool tame;
-/* L1 has written its memory by hand, perhaps the mask of fields that are still in the machine: which of those it gets
- * back is then its own affair. */
-static bool scribbled;
-/* vmcs01 as L0 made it for this run. */
-static struct vmcs first01;
 
 static struct {
 	unsigned long outcomes[VMX_REFUSED + 1], exits[2], reflected, aborts, faults, compared;
@@ -69,134 +62,6 @@ static bool read_msr(void *ctx, uint32_t msr, uint64_t *value)
 static bool write_msr(void *ctx, uint32_t msr, uint64_t value)
 {
 	return (msr ^ value) & 1;
-}
-
-/* ---- what must hold ---- */
-
-/* What L0 wants to exit does exit; without a bitmap of its own it wants everything. */
-static void require_superset(const uint64_t *bitmap02, const uint8_t *bitmap01)
-{
-	for (unsigned i = 0; i < 4096 / sizeof(uint64_t); i++) {
-		uint64_t wanted = ~0ull;
-		if (bitmap01)
-			memcpy(&wanted, bitmap01 + i * sizeof(wanted), sizeof(wanted));
-		FUZZ_REQUIRE((bitmap02[i] & wanted) == wanted);
-	}
-}
-
-static void require_l0s_part(void)
-{
-	const struct vmcs *v02 = &nested->vmcs02, *v01 = &f->vmcs01, *v = &nested->checked12;
-	const uint64_t proc02 = v02->field[VMCS_PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS];
-	const uint64_t proc2_02 = v02->field[VMCS_SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS];
-	const uint64_t pin01 = VMX_BIT(PIN_EXTERNAL_INTERRUPT_EXITING) | VMX_BIT(PIN_NMI_EXITING);
-	const bool bitmaps = nested->config.machine.honours[VMX_WORD_PROC] & VMX_BIT(PROC_USE_MSR_BITMAPS);
-
-	for (unsigned field = 0; field < VMCS_FIELD_COUNT; field++) {
-		if (vmcs_field_infos[field].how == VMCS_HOW_HOST)
-			FUZZ_REQUIRE(v02->field[field] == v01->field[field]);
-		FUZZ_REQUIRE(
-		        !(v02->field[field] & ~vmcs_width_mask(vmcs_encoding_width(vmcs_field_infos[field].encoding))));
-	}
-	FUZZ_REQUIRE((v02->field[VMCS_PIN_BASED_VM_EXECUTION_CONTROLS] & pin01) == pin01);
-	FUZZ_REQUIRE(proc2_02 & VMX_BIT(PROC2_ENABLE_EPT));
-	FUZZ_REQUIRE(!(proc2_02 & (VMX_BIT(PROC2_VMCS_SHADOWING) | VMX_BIT(PROC2_ENABLE_VM_FUNCTIONS))));
-	FUZZ_REQUIRE(v02->field[VMCS_VMCS_LINK_POINTER] == ~0ull);
-	FUZZ_REQUIRE(v02->field[VMCS_MSR_BITMAP] == nested->config.msr_bitmap02.hpa);
-	FUZZ_REQUIRE(v02->field[VMCS_IO_BITMAP_A] == nested->config.io_bitmap02[0].hpa);
-	FUZZ_REQUIRE(v02->field[VMCS_IO_BITMAP_B] == nested->config.io_bitmap02[1].hpa);
-	FUZZ_REQUIRE(!bitmaps || (proc02 & VMX_BIT(PROC_USE_MSR_BITMAPS)));
-	FUZZ_REQUIRE(proc02 & (VMX_BIT(PROC_USE_IO_BITMAPS) | VMX_BIT(PROC_UNCONDITIONAL_IO_EXITING)));
-	require_superset(nested->config.msr_bitmap02.hva, nested->config.msr_bitmap01);
-	for (unsigned p = 0; p < 2; p++)
-		require_superset(nested->config.io_bitmap02[p].hva, nested->config.io_bitmap01[p]);
-	FUZZ_REQUIRE(v02->field[VMCS_VM_ENTRY_MSR_LOAD_COUNT] == v01->field[VMCS_VM_ENTRY_MSR_LOAD_COUNT]);
-	FUZZ_REQUIRE(v02->field[VMCS_VM_EXIT_MSR_LOAD_COUNT] == v01->field[VMCS_VM_EXIT_MSR_LOAD_COUNT]);
-	FUZZ_REQUIRE(v02->field[VMCS_VM_EXIT_MSR_STORE_COUNT] == v01->field[VMCS_VM_EXIT_MSR_STORE_COUNT]);
-	FUZZ_REQUIRE(v02->field[VMCS_VIRTUAL_PROCESSOR_ID] != v01->field[VMCS_VIRTUAL_PROCESSOR_ID]);
-	if (PROC2(ENABLE_EPT)) /* an EPT02 of the fixture's backend */
-		FUZZ_REQUIRE(v02->field[VMCS_EPT_POINTER] >> 32 == 0x77 &&
-		             v02->field[VMCS_EPT_POINTER] != v01->field[VMCS_EPT_POINTER]);
-	else
-		FUZZ_REQUIRE(v02->field[VMCS_EPT_POINTER] == v01->field[VMCS_EPT_POINTER]);
-}
-
-/* Incremental checks let through only what all checks let through. */
-static void require_all_checks(void)
-{
-	const struct vmcs *v = &nested->checked12;
-	uint64_t qualification;
-	const char *failed = checks_controls(nested, v);
-
-	failed = failed ? failed : checks_host_state(nested, v);
-	failed = failed || !tame ? failed : checks_guest_state(nested, v, &qualification);
-	if (failed)
-		fuzz_fail("entered although a check fails", 0, failed);
-}
-
-/* An incremental merge leaves what a whole one makes. */
-static void require_same_as_whole_merge(void)
-{
-	static struct nested whole;
-	const struct vmcs *v = &nested->checked12;
-
-	if (FIELD(VM_ENTRY_MSR_LOAD_COUNT) != 0) /* the list was loaded after the merge */
-		return;
-	whole = *nested;
-	whole.merge_all = true;
-	FUZZ_REQUIRE(merge_vmcs02(&whole) == 0);
-	for (unsigned field = 0; field < VMCS_FIELD_COUNT; field++) {
-		/* What L2 left in the machine, checked12 does not have. */
-		if (vmcs_mask_has(&nested->vmcs02.stale, (enum vmcs_field)field) ||
-		        vmcs_mask_has(scribbled ? &nested->config.machine.on_demand : &nested->checked12.stale,
-		                (enum vmcs_field)field) ||
-		        whole.vmcs02.field[field] == nested->vmcs02.field[field])
-			continue;
-		fprintf(stderr, "%s is %#llx, a whole merge makes it %#llx\n", vmcs_field_infos[field].name,
-		        (unsigned long long)nested->vmcs02.field[field], (unsigned long long)whole.vmcs02.field[field]);
-		FUZZ_REQUIRE(!"merged as a whole");
-	}
-	statistics.compared++;
-}
-
-static void require_l1_at_host_state(void)
-{
-	const struct vmcs *v = &nested->checked12, *v01 = &f->vmcs01;
-
-	FUZZ_REQUIRE(!nested->in_l2);
-	FUZZ_REQUIRE(v01->field[VMCS_GUEST_RIP] == FIELD(HOST_RIP));
-	FUZZ_REQUIRE(v01->field[VMCS_GUEST_RSP] == FIELD(HOST_RSP));
-	FUZZ_REQUIRE(v01->field[VMCS_GUEST_CR3] == FIELD(HOST_CR3));
-	FUZZ_REQUIRE(v01->field[VMCS_GUEST_RFLAGS] == RFLAGS_FIXED);
-	FUZZ_REQUIRE(v01->field[VMCS_EPT_POINTER] == f->config.vmcs01->field[VMCS_EPT_POINTER]);
-}
-
-/* vmcs01's controls are L0's whatever L1 does; only these change: windows, shadowing, L1's mode. */
-static void require_vmcs01(void)
-{
-	const struct vmcs *v01 = &f->vmcs01;
-	const uint64_t proc = VMX_BIT(PROC_INTERRUPT_WINDOW_EXITING);
-	const uint64_t proc2 = VMX_BIT(PROC2_VMCS_SHADOWING);
-	const uint64_t entry = VMX_BIT(ENTRY_IA32E_MODE_GUEST);
-
-	for (unsigned field = 0; field < VMCS_FIELD_COUNT; field++) {
-		const enum vmcs_type type = vmcs_encoding_type(vmcs_field_infos[field].encoding);
-		const bool event = field == VMCS_VM_ENTRY_INTERRUPTION_INFORMATION ||
-		                   field == VMCS_VM_ENTRY_EXCEPTION_ERROR_CODE ||
-		                   field == VMCS_VM_ENTRY_INSTRUCTION_LENGTH;
-		const bool own = field == VMCS_VMREAD_BITMAP || field == VMCS_VMWRITE_BITMAP ||
-		                 field == VMCS_CR0_READ_SHADOW || field == VMCS_CR4_READ_SHADOW;
-		uint64_t difference = v01->field[field] ^ first01.field[field];
-		if ((type != VMCS_TYPE_CONTROL && type != VMCS_TYPE_HOST) || event || own)
-			continue;
-		if (field == VMCS_PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS)
-			difference &= ~proc;
-		if (field == VMCS_SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS)
-			difference &= ~proc2;
-		if (field == VMCS_VM_ENTRY_CONTROLS)
-			difference &= ~entry;
-		FUZZ_REQUIRE(difference == 0);
-	}
 }
 
 /* ---- values ---- */
@@ -298,17 +163,17 @@ static void instruction(enum exit_reason reason, const struct vmx_operands *oper
 	FUZZ_REQUIRE(!nested->vmcs12 || (uint8_t *)nested->vmcs12 == f->memory + nested->vmcs12_gpa);
 	statistics.outcomes[outcome.kind]++;
 	if (outcome.kind == VMX_ENTERED) {
-		require_l0s_part();
-		require_all_checks();
-		require_same_as_whole_merge();
+		require_l0s_part(&run);
+		require_all_checks(&run);
+		statistics.compared += require_same_as_whole_merge(&run);
 		written_count = 0;
 	} else if (outcome.kind == VMX_ENTRY_FAILED) {
-		require_l1_at_host_state();
+		require_l1_at_host_state(&run);
 		take_back();
 	} else if (reason == EXIT_REASON_VMLAUNCH || reason == EXIT_REASON_VMRESUME) {
 		take_back();
 	}
-	require_vmcs01();
+	require_vmcs01(&run);
 }
 
 static void any_instruction(void)
@@ -355,7 +220,7 @@ static void decoded_instruction(void)
 	statistics.faults += outcome.kind == VMX_FAULT;
 	nested_vmx_complete(nested, reason, &f->regs, &operands, &outcome);
 	f->vmcs01.field[VMCS_VM_ENTRY_INTERRUPTION_INFORMATION] = 0; /* delivered */
-	require_vmcs01();
+	require_vmcs01(&run);
 }
 
 static void vmwrite_field(enum vmcs_field field, uint64_t value)
@@ -396,7 +261,7 @@ static void write_vmcs12_memory(void)
 	const enum vmcs_field field = some_field();
 	struct vmcs *vmcs12 = current();
 
-	scribbled = true;
+	run.scribbled = true;
 	remember_written(field);
 	vmcs12->field[field] = some_value(vmcs12->field[field]);
 	if (byte & 1)
@@ -417,7 +282,7 @@ static void write_memory(void)
 	const uint64_t gpa = (page + fuzz_u16(&input) % 512 * 8) & ~7ull;
 	unsigned count = 1 + fuzz_u8(&input) % 8;
 
-	scribbled = true;
+	run.scribbled = true;
 	for (uint64_t at = gpa; count-- > 0 && is_ram(at); at += 8)
 		fixture_write64(f, at, some_value(fixture_read64(f, at)));
 }
@@ -480,7 +345,7 @@ static void sound_vmcs12(void)
 
 	for (unsigned field = 0; field < VMCS_FIELD_COUNT; field++) {
 		if (vmcs_encoding_type(vmcs_field_infos[field].encoding) == VMCS_TYPE_GUEST)
-			f->vmcs01.field[field] = first01.field[field];
+			f->vmcs01.field[field] = run.first01.field[field];
 	}
 	f->vmcs12->revision_id = VMCS_REVISION_ID;
 	*(uint32_t *)fixture_memory(f, FIXTURE_GPA_VMXON) = VMCS_REVISION_ID;
@@ -524,7 +389,7 @@ static void fill_exit(void)
 		f->regs.gpr[GPR_RCX] = some_value(0);
 		f->regs.gpr[GPR_RAX] = some_value(0);
 	}
-	if (!tame) {
+	if (!run.tame) {
 		for (unsigned i = fuzz_u8(&input) % 4u; i > 0; i--) {
 			const enum vmcs_field field = some_field();
 			if (vmcs_encoding_type(vmcs_field_infos[field].encoding) == VMCS_TYPE_GUEST &&
@@ -549,8 +414,8 @@ static void reset(void)
 static void after_reflection(void)
 {
 	statistics.reflected++;
-	require_l1_at_host_state();
-	require_vmcs01();
+	require_l1_at_host_state(&run);
+	require_vmcs01(&run);
 	if (nested->vmx_abort) {
 		statistics.aborts++;
 		reset();
@@ -573,7 +438,7 @@ static void l2_exit(void)
 		after_reflection();
 	} else {
 		nested_reinject(nested);
-		require_l0s_part();
+		require_l0s_part(&run);
 	}
 }
 
@@ -588,7 +453,7 @@ static void l2_event(void)
 	else
 		nested_inject(nested, INTR_INFO_VALID | (fuzz_u16(&input) & 0xfff), error_code, 0);
 	if (nested->in_l2) {
-		require_l0s_part();
+		require_l0s_part(&run);
 	} else {
 		/* An unacknowledged interrupt may already be waiting for L1. */
 		f->vmcs01.field[VMCS_VM_ENTRY_INTERRUPTION_INFORMATION] = 0;
@@ -696,12 +561,12 @@ static void start(void)
 	const uint8_t kind = fuzz_u8(&input), flags = fuzz_u8(&input);
 	struct world *world = &worlds[kind & 1];
 
-	f = &world->f;
+	f = run.f = &world->f;
 	*f = world->fresh;
 	memcpy(f->memory, world->low, LOW_BYTES);
 	memcpy(f->memory + FIXTURE_GPA_L2_MEMORY, world->l2, L2_BYTES);
 	memcpy(f->pages, world->pages, 9 * 4096);
-	nested = &f->nested;
+	nested = run.nested = &f->nested;
 	f->config.ops.l1_page = l1_page;
 	f->config.ops.read_msr = read_msr;
 	f->config.ops.write_msr = write_msr;
@@ -717,11 +582,11 @@ static void start(void)
 	f->config.io_bitmap01[0] = flags & 0x80 ? f->io_bitmap01[0] : NULL;
 	f->config.io_bitmap01[1] = flags & 0x80 ? f->io_bitmap01[1] : NULL;
 	l0_wishes(fuzz_u8(&input));
-	tame = kind & 4;
-	scribbled = false;
+	run.tame = kind & 4;
+	run.scribbled = false;
 	written_count = 0;
 	fixture_start(f);
-	first01 = f->vmcs01;
+	run.first01 = f->vmcs01;
 }
 
 int fuzz_one(const uint8_t *data, size_t size)
