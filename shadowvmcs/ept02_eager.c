@@ -78,8 +78,13 @@ static int keep_old(struct sync *s, uint64_t begin, uint64_t end)
 /* How much of a leaf, from its start on, is all RAM or all not. Aliases of one hole are asked for once. */
 static uint64_t run_of_leaf(struct sync *s, const struct ept02_extent *leaf, bool *ram)
 {
+	const struct ept02 *ept02 = &s->nested->ept02;
 	uint64_t run;
 
+	if (leaf->l1_gpa >= ept02->ram_begin && leaf->l1_gpa + leaf->size <= ept02->ram_end) {
+		*ram = true;
+		return leaf->size;
+	}
 	if (leaf->l1_gpa >= s->hole_begin && leaf->l1_gpa < s->hole_end) {
 		*ram = false;
 		run = s->hole_end - leaf->l1_gpa;
