@@ -253,6 +253,7 @@ int vmm_run(struct vmm *vmm)
 	uint64_t now;
 	int error = 0;
 
+	update_deadline(vmm);
 	while (!vmm->ended && !error) {
 		deliver_pending(vmm);
 		if (halted(vmm_vmcs(vmm)) && (error = wait_for_event(vmm)))
