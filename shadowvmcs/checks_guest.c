@@ -333,16 +333,9 @@ static const struct check_group after_segments[] = {
 };
 enum { AFTER_SEGMENTS = sizeof(after_segments) / sizeof(after_segments[0]) };
 
-/*
- * Segments, CR0, CR4 and EFER are checked against one another. RIP, RFLAGS and CR3, which L1 writes all the time, need
- * no register that a machine keeps (see cs_known), so they cost no fetch.
- */
-bool checks_guest_reads_stale(const struct nested *nested, const struct vmcs_mask *changed)
-{
-	static const struct vmcs_mask state_of_mode = VMCS_MASK_OF(STATE_OF_MODE_FIELDS);
-
-	return !vmcs_mask_empty(&nested->vmcs02.stale) && vmcs_mask_meets(&state_of_mode, changed);
-}
+/* Segments, CR0, CR4 and EFER are checked against one another. RIP, RFLAGS and CR3, which L1 writes all the time, need
+ * no register that a machine keeps (see cs_known). */
+const struct vmcs_mask checks_compared_fields = VMCS_MASK_OF(STATE_OF_MODE_FIELDS);
 
 /* L1 that emulates an instruction writes RFLAGS; segments depend on its VM flag alone. */
 static bool segments_changed(const struct nested *nested, const struct vmcs *v, const struct vmcs_mask *changed)

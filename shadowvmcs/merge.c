@@ -153,11 +153,10 @@ static void merge_wide(const struct merge *m)
 
 /* ---- special guest fields ---- */
 
-/* The machine holds the register, and what it holds is what vmcs12 asks for: the last exit "saved" it there. */
+/* What vmcs12 asks for is what the last exit left in the machine (and in vmcs02, if it was fetched meanwhile). */
 static bool stays_in_machine(const struct merge *m, enum vmcs_field field)
 {
-	return vmcs_mask_has(&m->nested->vmcs02.stale, field) && vmcs_mask_has(&m->v->stale, field) &&
-	       !is_dirty(m, field);
+	return vmcs_mask_has(&m->v->stale, field) && !is_dirty(m, field);
 }
 
 /* Of bits L0 owns, vmcs02 has the value L0 insists on in vmcs01; what L2 sees of them is in the read shadow. */
@@ -349,6 +348,29 @@ static void flush_shared_vpid(const struct merge *m)
 	if (vpid12 == 0 || m->nested->merge.shared_vpid12 != vpid12)
 		ops->flush_vpid(ops->ctx, shared);
 	m->nested->merge.shared_vpid12 = vpid12;
+}
+
+/* ---- fields that stay in the machine ---- */
+
+bool merge_needs_fetch(const struct nested *nested)
+{
+	const struct vmcs *v = nested->vmcs12, *v01 = nested->config.vmcs01;
+
+	if (!vmcs_mask_meets(&v->stale, &nested->config.machine.on_demand))
+		return false;
+	/* Checks compare them with what L1 wrote; without EPT the paging mode decides where PDPTEs come from; if EFER is
+	 * not loaded, LME depends on CR0; bits that L0 owns are split between register and shadow. */
+	if (vmcs_mask_meets(&v->dirty, &checks_compared_fields) || !PROC2(ENABLE_EPT) || !ENTRY(LOAD_IA32_EFER) ||
+	        FIELD01(CR0_GUEST_HOST_MASK) || FIELD01(CR4_GUEST_HOST_MASK))
+		return true;
+	/* The next exit will not save it, so vmcs12 must have what the last one saved. */
+	VMCS_FOR_EACH(field, nested->config.machine.on_demand)
+	{
+		if (vmcs_mask_has(&v->stale, field) && vmcs_mask_has(&transition_special_fields, field) &&
+		        !transition_saves(v, field))
+			return true;
+	}
+	return false;
 }
 
 /* ---- the whole ---- */

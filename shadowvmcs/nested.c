@@ -120,7 +120,7 @@ void nested_snapshot_vmcs12(struct nested *nested)
 		memset(&nested->checked12.stale, 0, sizeof(nested->checked12.stale));
 		return;
 	}
-	if (checks_guest_reads_stale(nested, &vmcs12->dirty))
+	if (merge_needs_fetch(nested))
 		nested_fetch(nested);
 	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
 		uint64_t bits = *(volatile uint64_t *)&vmcs12->dirty.word[word];

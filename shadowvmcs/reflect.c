@@ -130,11 +130,8 @@ static const uint8_t guest_fields[] = {
 #undef VMCS_FIELD
 };
 
-/* Whether the exit saves a special field (merge.c says what is special about it). */
-static bool saves_special(const struct nested *nested, enum vmcs_field field)
+bool transition_saves(const struct vmcs *v, enum vmcs_field field)
 {
-	const struct vmcs *v = &nested->checked12;
-
 	switch ((int)field) {
 	case VMCS_GUEST_CR0:
 	case VMCS_GUEST_CR4:
@@ -158,18 +155,18 @@ static bool saves_special(const struct nested *nested, enum vmcs_field field)
 }
 
 /*
- * CR0 or CR4 as L1 is to see it: bits L2 changes freely from the register; bits L1 owns as L1 left them, since L2
- * cannot change them; bits only L0 owns from the read shadow, where L0 keeps L2's view.
+ * CR0 or CR4 as L1 is to see it: from the register, where bits that L1 owns are still as L1 left them, since L2 cannot
+ * change them; but bits that L0 owns as well as L1 left them, and bits that only L0 owns from the read shadow, where L0
+ * keeps L2's view.
  */
 static uint64_t control_register12(
         const struct nested *nested, enum vmcs_field guest, enum vmcs_field mask, enum vmcs_field shadow)
 {
 	const uint64_t mask01 = nested->config.vmcs01->field[mask];
 	const uint64_t mask12 = nested->checked12.field[mask];
-	const uint64_t l0_only = mask01 & ~mask12;
 
-	return (nested->vmcs02.field[guest] & ~(mask01 | mask12)) | (nested->checked12.field[guest] & mask12) |
-	       (nested->vmcs02.field[shadow] & l0_only);
+	return (nested->vmcs02.field[guest] & ~mask01) | (nested->checked12.field[guest] & mask01 & mask12) |
+	       (nested->vmcs02.field[shadow] & mask01 & ~mask12);
 }
 
 uint64_t transition_guest12(const struct nested *nested, enum vmcs_field field)
@@ -191,7 +188,7 @@ static void save_partly(struct nested *nested)
 		const enum vmcs_field field = (enum vmcs_field)guest_fields[i];
 		const bool special = vmcs_mask_has(&transition_special_fields, field);
 
-		if (special && !saves_special(nested, field))
+		if (special && !transition_saves(&nested->checked12, field))
 			continue;
 		if (vmcs_mask_has(stale02, field))
 			vmcs_mask_set(&stale12, field);
@@ -212,7 +209,7 @@ static void save_all(struct nested *nested)
 	}
 	VMCS_FOR_EACH(field, transition_special_fields)
 	{
-		if (saves_special(nested, field))
+		if (transition_saves(&nested->checked12, field))
 			put12(nested, field, transition_guest12(nested, field));
 	}
 	nested->checked12.stale = (struct vmcs_mask){0};

@@ -107,8 +107,8 @@ const char *checks_segments(const struct nested *nested, const struct vmcs *vmcs
 
 /* checks_guest.c */
 
-/** Will a check of guest state compare a field of `changed` with one that is still in the machine? */
-bool checks_guest_reads_stale(const struct nested *nested, const struct vmcs_mask *changed);
+/** Guest fields that checks compare with registers which a machine may keep to itself. */
+extern const struct vmcs_mask checks_compared_fields;
 
 /** Four PDPTEs from the table CR3 points to in L1's memory. False: the table is no RAM. */
 bool transition_read_pdptes(const struct nested *nested, uint64_t cr3, uint64_t pdptes[4]);
@@ -154,6 +154,12 @@ static inline void transition_fetch(struct nested *nested, struct vmcs *vmcs)
 		nested->config.ops.fetch(nested->config.ops.ctx, vmcs);
 }
 
+/**
+ * Must vmcs12's stale fields be fetched before the entry that L1 asks for? They need not when nothing but the machine
+ * will look at them. Reads vmcs12 in L1's memory: a lie there costs L1 a wrong value of its own guest, nothing else.
+ */
+bool merge_needs_fetch(const struct nested *nested);
+
 /** vmcs02's control words again, after pending_kind or vmcs12's entry controls changed. */
 void merge_update_controls(struct nested *nested);
 
@@ -164,6 +170,9 @@ void merge_update_controls(struct nested *nested);
 bool host_state_load(struct nested *nested, bool ran);
 
 /* reflect.c */
+
+/** Does an exit with the controls of `v` save this special field (TRANSITION_SPECIAL_FIELDS)? */
+bool transition_saves(const struct vmcs *v, enum vmcs_field field);
 
 /** A guest field as L1 is to see it, from vmcs02's (up-to-date) value. */
 uint64_t transition_guest12(const struct nested *nested, enum vmcs_field field);

@@ -4,65 +4,11 @@
  * what changed, the other all fields each time. After each entry both must have the same vmcs02, after each exit the
  * same vmcs12 and vmcs01. Fixed seeds.
  */
-#include "check_cases.h"
+#include <string.h>
+
+#include "random_vmcs.h"
 
 enum { ROUNDS = 400, SEEDS = 12 };
-
-static uint64_t random_state;
-
-static uint64_t next_random(void)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state;
-}
-
-static uint64_t random_value(unsigned field, uint64_t old)
-{
-	uint64_t value;
-
-	switch (next_random() % 6) {
-	case 0:
-		value = 0;
-		break;
-	case 1:
-		value = next_random();
-		break;
-	case 2:
-		value = (next_random() % (2 * FIXTURE_MEMORY_BYTES)) & ~0xfffull;
-		break;
-	case 3:
-		value = ~0ull;
-		break;
-	default:
-		value = old ^ 1ull << next_random() % 64;
-	}
-	return value & vmcs_width_mask(vmcs_encoding_width(vmcs_field_infos[field].encoding));
-}
-
-/* EPTP must stay valid, since nothing checks here; MSR lists would abort; PML shares L0's index. */
-static bool may_change(unsigned field)
-{
-	switch ((int)field) {
-	case VMCS_EPT_POINTER:
-	case VMCS_VM_EXIT_MSR_STORE_COUNT:
-	case VMCS_VM_EXIT_MSR_LOAD_COUNT:
-		return false;
-	default:
-		return true;
-	}
-}
-
-static unsigned random_field(void)
-{
-	unsigned field;
-
-	do {
-		field = (unsigned)(next_random() % VMCS_FIELD_COUNT);
-	} while (!may_change(field));
-	return field;
-}
 
 struct pair {
 	struct fixture incremental, everything;
@@ -110,7 +56,7 @@ static void set_both02(struct pair *p, unsigned field, uint64_t value)
 	p->everything.nested.vmcs02.field[field] = value;
 }
 
-/* L2 changes registers and exits. CR bits that a level owns it cannot change. */
+/* L2 changes registers and exits. */
 static void l2_runs(struct pair *p)
 {
 	const struct vmcs *vmcs02 = &p->incremental.nested.vmcs02;
@@ -118,15 +64,8 @@ static void l2_runs(struct pair *p)
 
 	for (uint64_t i = next_random() % 8; i > 0; i--) {
 		const unsigned field = random_field();
-		uint64_t value = random_value(field, vmcs02->field[field]);
-		if (vmcs_field_infos[field].how != VMCS_HOW_GUEST)
-			continue;
-		if (field == VMCS_GUEST_CR0 || field == VMCS_GUEST_CR4) {
-			const uint64_t mask = vmcs02->field[field == VMCS_GUEST_CR0 ? VMCS_CR0_GUEST_HOST_MASK
-			                                                            : VMCS_CR4_GUEST_HOST_MASK];
-			value = (value & ~mask) | (vmcs02->field[field] & mask);
-		}
-		set_both02(p, field, value);
+		if (vmcs_field_infos[field].how == VMCS_HOW_GUEST)
+			set_both02(p, field, random_l2_value(vmcs02, field, vmcs02->field[field]));
 	}
 	for (int field = 0; field < VMCS_FIELD_COUNT; field++) {
 		if (vmcs_field_infos[field].how == VMCS_HOW_EXIT && next_random() % 4 == 0)
