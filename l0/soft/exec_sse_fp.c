@@ -67,15 +67,18 @@ static uint64_t near_one(uint64_t a)
 	return fraction | 0x3ff0000000000000ull;
 }
 
-static bool inexact_64(const struct soft_cpu *cpu, enum soft_float_op op, uint64_t a, uint64_t b)
+static bool inexact_64(const struct soft_cpu *cpu, enum soft_float_op op, uint64_t a, uint64_t b, bool overflow)
 {
 	const uint64_t quarter = 0x3fd0000000000000ull; /* 0.25 */
 
+	/* A tiny sum is exact. */
+	if (op != FLOAT_MUL && op != FLOAT_DIV && !overflow)
+		return false;
 	soft_float_begin(cpu->mxcsr);
 	if (op == FLOAT_MUL || op == FLOAT_DIV) {
 		soft_float_64(op, near_one(a), near_one(b));
 	} else {
-		/* A sum that overflows: a quarter of it does not, and loses bits only where the sum did. */
+		/* A quarter of a sum that overflows does not, and loses bits only where the sum did. */
 		soft_float_64(op, soft_float_64(FLOAT_MUL, a, quarter), soft_float_64(FLOAT_MUL, b, quarter));
 	}
 	return soft_float_end() & MXCSR_PRECISION;
@@ -139,7 +142,8 @@ static void arithmetic_64_unmasked(struct soft_cpu *cpu, union soft_xmm *a, cons
 		soft_float_begin(cpu->mxcsr);
 		a->u64[i] = soft_float_64(op, x, b->u64[i]);
 		raised = soft_float_end();
-		*flags |= unmasked_flags(cpu, raised, subnormal_64(a->u64[i]), inexact_64(cpu, op, x, b->u64[i]));
+		*flags |= unmasked_flags(cpu, raised, subnormal_64(a->u64[i]),
+		        inexact_64(cpu, op, x, b->u64[i], raised & MXCSR_OVERFLOW));
 	}
 }
 
@@ -335,7 +339,7 @@ static uint32_t narrow(struct soft_cpu *cpu, uint64_t value, uint32_t *result)
 {
 	soft_float_begin(cpu->mxcsr);
 	*result = soft_float_64_to_32(value);
-	return unmasked_flags(cpu, soft_float_end(), subnormal_32(*result), value & BEYOND_SINGLE);
+	return unmasked_flags(cpu, soft_float_end(), subnormal_32(*result), near_one(value) & BEYOND_SINGLE);
 }
 
 void soft_exec_cvtsd2ss(struct soft_cpu *cpu, const struct soft_insn *insn)

@@ -56,7 +56,7 @@ struct isa_case {
 	uint64_t undefined_flags;
 	bool undefined_destination; /**< BSF and BSR of 0: the registers are not compared */
 	bool partial_memory;        /**< ENTER: what a fault leaves written is not defined */
-	bool amd_branch_fault;      /**< a near branch to a non-canonical address: AMD faults at the target, Intel before */
+	bool amd_branch_fault; /**< a near branch to a non-canonical address: AMD faults at the target, Intel before */
 };
 
 /** xorshift64*: the same cases on every host. */
