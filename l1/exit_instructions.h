@@ -88,15 +88,16 @@ ACCESS_INLINE void exit_control_register(const bool log)
 	if (l1_mmu_active())
 		shadow_control_register(qualification);
 	else if (CR_TYPE(qualification))
-		l1_report_exit("is a MOV from CR3, which L1 intercepts with mmu=shadow only");
+		*l2_reg(&l1_l2_regs, CR_REGISTER(qualification)) = field_get(VMCS_GUEST_CR3, log);
 	else
 		field_set(VMCS_GUEST_CR3, *l2_reg(&l1_l2_regs, CR_REGISTER(qualification)) & ~CR_NO_FLUSH);
 }
 
 ACCESS_INLINE void exit_invlpg(const bool log)
 {
-	/* The linear address. Nothing to drop for it: the VM entry flushes L2's translations, since L1 gives it no
-	 * VPID, and with mmu=shadow the tables are never out of date. A hypervisor reads it all the same. */
+	/* The linear address. Nothing to drop for it: L1 gives L2 no VPID where it intercepts INVLPG, so the VM entry
+	 * forgets all of L2's translations; with mmu=shadow the tables are never out of date. A hypervisor reads it all
+	 * the same. */
 	field_get(VMCS_EXIT_QUALIFICATION, log);
 	exit_skip(field_get(VMCS_VM_EXIT_INSTRUCTION_LENGTH, log));
 }

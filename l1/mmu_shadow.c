@@ -135,7 +135,7 @@ static bool guest_walk(uint64_t linear, struct guest_walk *walk)
 }
 
 /* Calls `drop` for every leaf of every shadow and clears those it wants gone. Needed only when a page becomes a table
- * or the first-touch region is unmapped. VM entry flushes the TLB, since L1 gives L2 no VPID. */
+ * or the first-touch region is unmapped. VM entry flushes the TLB, since L2 has no VPID then. */
 static void drop_leaves(bool (*drop)(uint64_t l1_gpa, uint64_t bytes, uint64_t key), uint64_t key)
 {
 	/* Levels are not recorded per table: a pool entry is a leaf where it is marked so (PTE_DIRTY, set in leaves
