@@ -122,20 +122,22 @@ static int add_leaf(struct sync *s, struct ept02_extent leaf, bool *used)
 	return 0;
 }
 
-static int walk_leaf(struct sync *s, uint64_t *entry, unsigned level, uint64_t l2_gpa, uint64_t allowed, bool *used)
+/* `at` is where the entry stands. */
+static int walk_leaf(
+        struct sync *s, uint64_t entry, uint64_t *at, unsigned level, uint64_t l2_gpa, uint64_t allowed, bool *used)
 {
 	const uint64_t reach = ept12_reach(level);
 	const bool write = allowed & EPT_WRITE;
 	const struct ept02_extent whole = {.l2_gpa = l2_gpa,
-	        .l1_gpa = *entry & EPT_ADDRESS_MASK,
+	        .l1_gpa = entry & EPT_ADDRESS_MASK,
 	        .size = reach,
 	        /* A page that is not dirty yet: its first write is to come out, or is counted as done. */
-	        .access = !s->accessed_dirty || s->dirty_up_front || (*entry & EPT_DIRTY) ? allowed
-	                                                                                  : allowed & ~EPT_WRITE};
+	        .access = !s->accessed_dirty || s->dirty_up_front || (entry & EPT_DIRTY) ? allowed
+	                                                                                 : allowed & ~EPT_WRITE};
 	const int error = add_leaf(s, clip(&whole, s->begin, s->end), used);
 
 	if (!error && *used && s->accessed_dirty && s->dirty_up_front && write)
-		*entry |= EPT_DIRTY;
+		*at |= EPT_DIRTY;
 	return error;
 }
 
@@ -153,7 +155,8 @@ static int walk_table(struct sync *s, uint64_t referrer, unsigned level, uint64_
 		return 0;
 	for (unsigned i = s->begin > l2_gpa ? (s->begin - l2_gpa) / reach : 0; i < ENTRIES && !error; i++) {
 		const uint64_t at = l2_gpa + i * reach;
-		const uint64_t rights = allowed & table[i];
+		const uint64_t entry = *(volatile uint64_t *)&table[i]; /* L1's memory: read once */
+		const uint64_t rights = allowed & entry;
 		bool entry_used = false;
 
 		if (at >= s->end)
@@ -162,18 +165,18 @@ static int walk_table(struct sync *s, uint64_t referrer, unsigned level, uint64_
 			return -E2BIG;
 		if (rights == 0)
 			continue;
-		switch (ept12_classify(s->nested, table[i], level)) {
+		switch (ept12_classify(s->nested, entry, level)) {
 		case EPT12_ENTRY_TABLE:
-			error = walk_table(s, table[i], level - 1, at, rights, &entry_used);
+			error = walk_table(s, entry, level - 1, at, rights, &entry_used);
 			break;
 		case EPT12_ENTRY_LEAF:
-			error = walk_leaf(s, &table[i], level, at, rights, &entry_used);
+			error = walk_leaf(s, entry, &table[i], level, at, rights, &entry_used);
 			break;
 		case EPT12_ENTRY_NOT_PRESENT:
 		case EPT12_ENTRY_MISCONFIGURED: /* left out: the access comes out and is reflected as such */
 			break;
 		}
-		if (entry_used && s->accessed_dirty && !(table[i] & EPT_ACCESSED))
+		if (entry_used && s->accessed_dirty && !(entry & EPT_ACCESSED))
 			table[i] |= EPT_ACCESSED;
 		*used = *used || entry_used;
 	}

@@ -96,7 +96,7 @@ void ept12_walk(struct nested *nested, uint64_t eptp12, uint64_t l2_gpa, uint64_
 			return;
 		}
 		path[walk->levels] = &table[l2_gpa / ept12_reach(level) % ENTRIES];
-		entry = *path[walk->levels++];
+		entry = *(volatile uint64_t *)path[walk->levels++]; /* L1's memory: read once */
 		kind = ept12_classify(nested, entry, level);
 		if (kind == EPT12_ENTRY_NOT_PRESENT)
 			return;

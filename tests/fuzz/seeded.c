@@ -55,16 +55,32 @@ static size_t make_input(void)
 	return size;
 }
 
+/* What the handler says of the input that runs now; made before, since a handler may not format. */
+static char which[96];
+static size_t which_length;
+
+static void name_input(void)
+{
+	which_length = (size_t)snprintf(which, sizeof(which), "; again with --seed %llu --run %llu\n",
+	        (unsigned long long)seed, (unsigned long long)run);
+}
+
+static void say(const char *text, size_t length)
+{
+	if (write(STDERR_FILENO, text, length) < 0)
+		_exit(2);
+}
+
 /* SIGABRT of a failed requirement or sanitizer (abort_on_error=1), SIGALRM of a run that does not end. */
 static void report(int signal_number)
 {
-	char text[160];
-	const int length = snprintf(text, sizeof(text), "fuzz: %s; again with --seed %llu --run %llu\n",
-	        signal_number == SIGALRM ? "an input did not end" : "an input failed", (unsigned long long)seed,
-	        (unsigned long long)run);
+	static const char failed[] = "fuzz: an input failed", endless[] = "fuzz: an input did not end";
 
-	if (length > 0 && write(STDERR_FILENO, text, (size_t)length) < 0)
-		_exit(2);
+	if (signal_number == SIGALRM)
+		say(endless, sizeof(endless) - 1);
+	else
+		say(failed, sizeof(failed) - 1);
+	say(which, which_length);
 	_exit(1);
 }
 
@@ -136,6 +152,7 @@ int main(int argc, char **argv)
 			if (seconds > 0 && now() - begin >= seconds)
 				break;
 		}
+		name_input();
 		fuzz_one(input, make_input());
 	}
 	printf("%llu inputs from seed %llu, none failed", (unsigned long long)done, (unsigned long long)seed);
