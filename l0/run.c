@@ -108,11 +108,20 @@ static void trace_exit(const struct vmm *vmm, const struct vmcs *vmcs)
 
 /* ---- interrupts and idling ---- */
 
+/* clock() of the next event that comes by itself. */
+static uint64_t next_event(const struct vmm *vmm)
+{
+	const uint64_t timer = vmm->testdev.timer_deadline;
+	const uint64_t controllers = vmm->interrupts.on ? interrupts_deadline(&vmm->interrupts) : ~0ull;
+
+	return timer < controllers ? timer : controllers;
+}
+
 /* Tell the machine when L0 must look up again: the timer's moment, or the end of a bounded run. */
 static void update_deadline(struct vmm *vmm)
 {
-	const uint64_t timer = vmm->testdev.timer_deadline;
-	const uint64_t deadline = timer < vmm->clock_limit ? timer : vmm->clock_limit;
+	const uint64_t event = next_event(vmm);
+	const uint64_t deadline = event < vmm->clock_limit ? event : vmm->clock_limit;
 
 	if (deadline == vmm->deadline)
 		return;
@@ -121,13 +130,45 @@ static void update_deadline(struct vmm *vmm)
 		vmm->ops->set_deadline(vmm->machine, deadline);
 }
 
+/* An NMI goes to L1: as an exit of L2 if L1 asked for those, else it is injected into the guest that runs. */
+static void deliver_nmi(struct vmm *vmm)
+{
+	struct nested *nested = &vmm->nested;
+	const struct vmcs *vmcs = vmm_vmcs(vmm);
+	const uint32_t info = INTR_INFO_VALID | INTR_TYPE_NMI << INTR_INFO_TYPE_SHIFT | VECTOR_NMI;
+	const uint64_t pin12 = vmcs_get(&nested->checked12, VMCS_PIN_BASED_VM_EXECUTION_CONTROLS);
+
+	if (nested->in_l2 && (pin12 & VMX_BIT(PIN_NMI_EXITING)))
+		nested_reflect_made(nested, EXIT_REASON_EXCEPTION_OR_NMI, 0, info, 0);
+	else if (vmcs_get(vmcs, VMCS_GUEST_INTERRUPTIBILITY_STATE) & (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS) ||
+	         vmcs_get(vmcs, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION) & INTR_INFO_VALID)
+		return; /* blocked: again after the next exit */
+	else
+		nested_inject(nested, info, 0, 0);
+	vmm->interrupts.lapic.nmi_pending = false;
+}
+
+static void deliver_from_controllers(struct vmm *vmm)
+{
+	int vector;
+
+	if (vmm->interrupts.lapic.nmi_pending)
+		deliver_nmi(vmm);
+	vector = interrupts_pending(&vmm->interrupts);
+	if (vector >= 0 && nested_deliver_interrupt(&vmm->nested, (uint8_t)vector))
+		interrupts_accept(&vmm->interrupts, (uint8_t)vector);
+	update_deadline(vmm);
+}
+
 static void deliver_pending(struct vmm *vmm)
 {
+	if (vmm->interrupts.on)
+		deliver_from_controllers(vmm);
 	if (vmm->testdev.timer_deadline != ~0ull && testdev_timer_fired(&vmm->testdev, vmm->ops->clock(vmm->machine)))
 		vmm->pending_vector = TESTDEV_TIMER_VECTOR;
 	if (vmm->pending_vector >= 0 && nested_deliver_interrupt(&vmm->nested, (uint8_t)vmm->pending_vector))
 		vmm->pending_vector = -1;
-	if (vmm->testdev.timer_deadline != vmm->deadline)
+	if (!vmm->interrupts.on && vmm->testdev.timer_deadline != vmm->deadline)
 		update_deadline(vmm);
 }
 
@@ -142,13 +183,14 @@ static int wait_for_event(struct vmm *vmm)
 {
 	while (halted(vmm_vmcs(vmm))) {
 		const struct vmcs *vmcs = vmm_vmcs(vmm);
-		if (vmm->pending_vector >= 0 || vmm->testdev.timer_deadline == ~0ull)
+		const uint64_t event = next_event(vmm);
+		if (vmm->pending_vector >= 0 || event == ~0ull)
 			return vmm_fail(vmm, -EDEADLK,
 			        "level %u halted at RIP %#llx with nothing to wake it (%s, interrupts %s)",
 			        vmm->nested.in_l2 ? 2 : 1, (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RIP),
 			        vmm->pending_vector >= 0 ? "an interrupt is pending" : "no timer is armed",
 			        vmcs_get(vmcs, VMCS_GUEST_RFLAGS) & RFLAGS_IF ? "on" : "off");
-		vmm->ops->idle(vmm->machine, vmm->testdev.timer_deadline);
+		vmm->ops->idle(vmm->machine, event);
 		deliver_pending(vmm);
 	}
 	return 0;
@@ -248,34 +290,36 @@ static int handle_exit(struct vmm *vmm)
 	return error;
 }
 
-int vmm_run(struct vmm *vmm)
+int vmm_step(struct vmm *vmm)
 {
 	uint64_t now;
+	int error;
+
+	deliver_pending(vmm);
+	if (halted(vmm_vmcs(vmm)) && (error = wait_for_event(vmm)))
+		return error;
+	now = vmm->ops->clock(vmm->machine);
+	record_publish(vmm, now);
+	if (!vmm->resumed)
+		vmm->entered_clock = now;
+	struct vmcs *vmcs = vmm_vmcs(vmm);
+	error = vmm->ops->enter(vmm->machine, vmcs, &vmm->regs);
+	vmm->resumed = error == -EINTR;
+	if (vmm->resumed)
+		return vmm->ops->clock(vmm->machine) < vmm->clock_limit ? 0 : over_limit(vmm);
+	if (error)
+		return vmm_fail(vmm, error, "%s", vmm->machine->error);
+	record_begin(vmm, vmcs, vmm->ops->clock(vmm->machine));
+	return handle_exit(vmm);
+}
+
+int vmm_run(struct vmm *vmm)
+{
 	int error = 0;
 
 	update_deadline(vmm);
-	while (!vmm->ended && !error) {
-		deliver_pending(vmm);
-		if (halted(vmm_vmcs(vmm)) && (error = wait_for_event(vmm)))
-			break;
-		now = vmm->ops->clock(vmm->machine);
-		record_publish(vmm, now);
-		if (!vmm->resumed)
-			vmm->entered_clock = now;
-		struct vmcs *vmcs = vmm_vmcs(vmm);
-		error = vmm->ops->enter(vmm->machine, vmcs, &vmm->regs);
-		vmm->resumed = error == -EINTR;
-		if (vmm->resumed) {
-			error = vmm->ops->clock(vmm->machine) < vmm->clock_limit ? 0 : over_limit(vmm);
-			continue;
-		}
-		if (error) {
-			vmm_fail(vmm, error, "%s", vmm->machine->error);
-			break;
-		}
-		record_begin(vmm, vmcs, vmm->ops->clock(vmm->machine));
-		error = handle_exit(vmm);
-	}
+	while (!vmm->ended && !error)
+		error = vmm_step(vmm);
 	record_publish(vmm, vmm->ops->clock(vmm->machine));
 	return error;
 }

@@ -21,6 +21,7 @@
 #include "l0/dev/fw_cfg.h"
 #include "l0/dev/serial.h"
 #include "l0/dev/testdev.h"
+#include "l0/interrupts.h"
 #include "l0/machine.h"
 #include "l0/stamps.h"
 #include "results/ledger.h"
@@ -58,6 +59,7 @@ struct vmm {
 	struct testdev testdev;
 	struct serial serial;
 	struct fw_cfg fw_cfg;
+	struct interrupts interrupts; /**< on for images that are not our own */
 
 	uint64_t apic_base;   /**< IA32_APIC_BASE, kept only */
 	int pending_vector;   /**< an interrupt waits for delivery; -1 = none */
@@ -90,6 +92,8 @@ void vmm_destroy(struct vmm *vmm);
 
 /** Run until the guest ends: 0 (see status), or -errno with vmm->why. */
 int vmm_run(struct vmm *vmm);
+/** One turn of the loop: one entry, and its exit handled. vmm_run does this until vmm->ended. */
+int vmm_step(struct vmm *vmm);
 
 /** The VMCS that runs next. */
 static inline struct vmcs *vmm_vmcs(struct vmm *vmm)

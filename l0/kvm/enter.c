@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <x86intrin.h>
 
 /* KVM_RUN until it ends for a reason: 0, -EINTR when kicked, or -errno. */
 static int run_vcpu(struct kvm_machine *m, struct kvm_vm *vm)
@@ -17,8 +18,14 @@ static int run_vcpu(struct kvm_machine *m, struct kvm_vm *vm)
 	 * threads or the signal run in, one of the two is seen here or by KVM_RUN. */
 	if (m->kicked)
 		run->immediate_exit = 1;
+	if (m->run_log_left)
+		*m->run_log++ = __rdtsc();
 	result = ioctl(vm->vcpu, KVM_RUN, 0);
 	error = errno;
+	if (m->run_log_left) {
+		*m->run_log++ = __rdtsc();
+		m->run_log_left--;
+	}
 	m->running = NULL;
 	run->immediate_exit = 0;
 	if (result >= 0)

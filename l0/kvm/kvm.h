@@ -127,6 +127,9 @@ struct kvm_machine {
 	bool timer_made;
 	timer_t timer;
 	uint64_t deadline, armed;
+	/** For benchmarks: TSC before and after each KVM_RUN, in pairs; NULL = not kept. */
+	uint64_t *run_log;
+	size_t run_log_left; /**< pairs */
 };
 
 static inline struct kvm_machine *kvm_of(struct machine *machine)
