@@ -9,7 +9,6 @@
 
 #define MSR_IA32_TSC 0x10u
 #define MSR_IA32_PLATFORM_ID 0x17u
-#define MSR_IA32_APIC_BASE 0x1bu
 #define MSR_IA32_BIOS_SIGN_ID 0x8bu
 #define MSR_IA32_MTRRCAP 0xfeu
 #define MSR_IA32_MISC_ENABLE 0x1a0u
@@ -54,6 +53,8 @@ static bool read_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32_
 		*value = emulate_get(vmm, vmcs, (enum vmcs_field)field);
 		return true;
 	}
+	if (vmm->interrupts.on && lapic_owns_msr(msr))
+		return lapic_read_msr(&vmm->interrupts.lapic, msr, value);
 	if (is_vmx_msr(msr)) /* what L1 is offered; an L2 that L1 lets read them through has none */
 		return level == 1 && nested_read_msr(&vmm->nested, msr, value);
 	switch (msr) {
@@ -125,6 +126,8 @@ static bool write_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32
 
 	if (field >= 0)
 		return write_field(vmm, vmcs, (enum vmcs_field)field, msr, value);
+	if (vmm->interrupts.on && lapic_owns_msr(msr))
+		return lapic_write_msr(&vmm->interrupts.lapic, msr, value);
 	if (is_vmx_msr(msr))
 		return level == 1 && nested_write_msr(&vmm->nested, msr, value);
 	switch (msr) {

@@ -24,7 +24,8 @@ static uint32_t honoured(const struct machine *machine, enum vmx_control_word wo
 
 static void set_controls(struct vmcs *vmcs01, const struct machine *machine, const struct vmm_intercepts *intercepts)
 {
-	const uint32_t pin = VMX_BIT(PIN_EXTERNAL_INTERRUPT_EXITING) | VMX_BIT(PIN_NMI_EXITING);
+	const uint32_t pin = VMX_BIT(PIN_EXTERNAL_INTERRUPT_EXITING) | VMX_BIT(PIN_NMI_EXITING) |
+	                     VMX_BIT(PIN_VIRTUAL_NMIS); /* else IRET would not end the blocking after an NMI */
 	const uint32_t proc = VMX_BIT(PROC_HLT_EXITING) | VMX_BIT(PROC_UNCONDITIONAL_IO_EXITING) |
 	                      VMX_BIT(PROC_USE_MSR_BITMAPS) | VMX_BIT(PROC_ACTIVATE_SECONDARY_CONTROLS) |
 	                      (intercepts->rdtsc ? VMX_BIT(PROC_RDTSC_EXITING) : 0) |

@@ -64,6 +64,8 @@ static int make_devices(struct vmm *vmm)
 		error = serial_init(&vmm->serial, &vmm->console, &vmm->bus);
 	if (!error)
 		error = fw_cfg_init(&vmm->fw_cfg, vmm->config.memory.ram_bytes, &vmm->bus);
+	if (!error && vmm->config.memory.foreign)
+		error = interrupts_init(&vmm->interrupts, vmm, on_clock, vmm->machine->tsc_khz, &vmm->bus);
 	return error ? error : bus_add_ports(&vmm->bus, &debug_exit);
 }
 

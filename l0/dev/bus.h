@@ -32,7 +32,7 @@ struct mmio_range {
 	void (*write)(void *ctx, uint64_t offset, unsigned size, uint64_t value);
 };
 
-#define BUS_PORT_RANGES 8
+#define BUS_PORT_RANGES 16
 #define BUS_MMIO_RANGES 4
 
 struct bus {

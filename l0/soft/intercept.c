@@ -5,6 +5,7 @@
  * that a VMX control decides.
  */
 #include "information.h"
+#include "event.h"
 #include "tlb.h"
 
 static bool proc(const struct soft_cpu *cpu, uint32_t bit)
