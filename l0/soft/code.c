@@ -21,7 +21,12 @@ struct code_page {
 	uint64_t lines;  /**< bit n: code was decoded from bytes [64 n, 64 n + 64) */
 	struct soft_run *runs;
 	struct code_page *next;
+	unsigned drops; /**< how often its runs were dropped */
 };
+
+/** Code that keeps changing is decoded a few instructions at a time: the rest would be decoded for nothing. */
+#define DROPS_OFTEN 16
+#define RUN_MAX_CHANGING 3
 
 /** An instruction that crosses a page, with the bytes it was decoded from. */
 struct crossing {
@@ -118,6 +123,7 @@ static void drop_page(struct soft_cpu *cpu, uint64_t number)
 		drop_run(cpu->code, run);
 	page->runs = NULL;
 	page->lines = 0;
+	page->drops++;
 	cpu->memory->code_pages[number] = 0;
 	cpu->code->epoch++;
 	/* The run being executed may be one of them: what follows in it is decoded anew. */
@@ -166,6 +172,8 @@ static struct soft_run *decode_run(struct soft_cpu *cpu, uint64_t hpa)
 	struct soft_code_cache *code = cpu->code;
 	const uint8_t *bytes = cpu->memory->base + hpa;
 	const unsigned available = PAGE_BYTES - (unsigned)(hpa & 0xfff);
+	const struct code_page *page = find_page(code, hpa >> 12);
+	const unsigned most = page && page->drops > DROPS_OFTEN ? RUN_MAX_CHANGING : SOFT_RUN_MAX;
 	struct soft_run *run;
 	unsigned offset = 0, count = 0;
 
@@ -173,7 +181,7 @@ static struct soft_run *decode_run(struct soft_cpu *cpu, uint64_t hpa)
 	        ARENA_BYTES)
 		reset(cpu);
 	run = (struct soft_run *)(code->arena + code->used);
-	while (count < SOFT_RUN_MAX && offset < available) {
+	while (count < most && offset < available) {
 		struct soft_insn *insn = &run->insn[count];
 
 		if (soft_decode(bytes + offset, available - offset, cpu->mode, insn))

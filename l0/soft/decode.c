@@ -39,15 +39,24 @@ static const struct {
         [SOFT_MODE_64] = {ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64},
 };
 
-static void init_decoder(ZydisDecoder *decoder, enum soft_mode mode)
+/** The decoder of a mode; set up once per thread. */
+static const ZydisDecoder *decoder_of(enum soft_mode mode)
 {
+	static _Thread_local ZydisDecoder decoders[SOFT_MODE_64 + 1];
+	static _Thread_local bool ready[SOFT_MODE_64 + 1];
+	ZydisDecoder *decoder = &decoders[mode];
+
 	/* Encodings that are NOPs, or older instructions, on a CPU whose CPUID does not show these features. */
 	static const ZydisDecoderMode absent[] = {ZYDIS_DECODER_MODE_MPX, ZYDIS_DECODER_MODE_CET,
 	        ZYDIS_DECODER_MODE_WBNOINVD, ZYDIS_DECODER_MODE_CLDEMOTE};
 
+	if (ready[mode])
+		return decoder;
 	ZydisDecoderInit(decoder, modes[mode].machine, modes[mode].stack);
 	for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
 		ZydisDecoderEnableMode(decoder, absent[i], ZYAN_FALSE);
+	ready[mode] = true;
+	return decoder;
 }
 
 /**
@@ -153,36 +162,25 @@ static uint8_t implicit_segment(ZydisInstructionAttributes attributes)
 	return SOFT_DS;
 }
 
-/** One letter per operand kind, in order; two of them make the form. */
-static uint8_t form_of(const char *kinds)
-{
-	static const char *const forms[SOFT_FORM_COUNT] = {
-	        [SOFT_FORM_R] = "R",
-	        [SOFT_FORM_M] = "M",
-	        [SOFT_FORM_I] = "I",
-	        [SOFT_FORM_RR] = "RR",
-	        [SOFT_FORM_RM] = "RM",
-	        [SOFT_FORM_MR] = "MR",
-	        [SOFT_FORM_RI] = "RI",
-	        [SOFT_FORM_MI] = "MI",
-	};
+enum kind { KIND_NONE, KIND_REGISTER, KIND_MEMORY, KIND_IMMEDIATE, KIND_COUNT };
 
-	for (uint8_t form = SOFT_FORM_R; form < SOFT_FORM_COUNT; form++)
-		if (!strcmp(forms[form], kinds))
-			return form;
-	return SOFT_FORM_NONE;
-}
+/** The form of the first two operands' kinds; SOFT_FORM_NONE (0) where there is no such form. */
+static const uint8_t forms[KIND_COUNT][KIND_COUNT] = {
+        [KIND_REGISTER] = {SOFT_FORM_R, SOFT_FORM_RR, SOFT_FORM_RM, SOFT_FORM_RI},
+        [KIND_MEMORY] = {SOFT_FORM_M, SOFT_FORM_MR, SOFT_FORM_NONE, SOFT_FORM_MI},
+        [KIND_IMMEDIATE] = {SOFT_FORM_I},
+};
 
 /** False when a register operand is of a kind that this CPU lacks (MMX, AVX, ...). */
 static bool set_operands(struct soft_insn *insn, const ZydisDecodedInstruction *in, const ZydisDecodedOperand *operands,
         enum soft_mode mode)
 {
-	char kinds[3] = "";
+	enum kind kinds[2] = {KIND_NONE, KIND_NONE};
 	unsigned registers = 0;
 
 	for (unsigned i = 0; i < in->operand_count_visible; i++) {
 		const ZydisDecodedOperand *operand = &operands[i];
-		char kind = 0;
+		enum kind kind = KIND_NONE;
 
 		switch (operand->type) {
 		case ZYDIS_OPERAND_TYPE_REGISTER:
@@ -204,11 +202,11 @@ static bool set_operands(struct soft_insn *insn, const ZydisDecodedInstruction *
 			        : registers == 1 ? &insn->rm
 			                         : &insn->third) = register_number(operand->reg.value);
 			registers++;
-			kind = 'R';
+			kind = KIND_REGISTER;
 			break;
 		case ZYDIS_OPERAND_TYPE_MEMORY:
 			set_memory(insn, &operand->mem, in, mode);
-			kind = 'M';
+			kind = KIND_MEMORY;
 			break;
 		case ZYDIS_OPERAND_TYPE_IMMEDIATE:
 			/* Only ENTER has two. */
@@ -217,12 +215,12 @@ static bool set_operands(struct soft_insn *insn, const ZydisDecodedInstruction *
 			else
 				insn->immediate = operand->imm.value.s;
 			insn->flags |= SOFT_INSN_IMM;
-			kind = 'I';
+			kind = KIND_IMMEDIATE;
 			break;
 		case ZYDIS_OPERAND_TYPE_POINTER:
 			insn->immediate = operand->ptr.offset;
 			insn->selector = operand->ptr.segment;
-			kind = 'I';
+			kind = KIND_IMMEDIATE;
 			break;
 		default:
 			break;
@@ -234,7 +232,7 @@ static bool set_operands(struct soft_insn *insn, const ZydisDecodedInstruction *
 		else if (i == 1)
 			insn->source_size = (uint8_t)(operand->size / 8);
 	}
-	insn->form = form_of(kinds);
+	insn->form = forms[kinds[0]][kinds[1]];
 	return true;
 }
 
@@ -252,16 +250,14 @@ static int set_undecodable(struct soft_insn *insn, ZyanStatus status, size_t ava
 
 int soft_decode(const uint8_t *bytes, size_t available, enum soft_mode mode, struct soft_insn *insn)
 {
-	ZydisDecoder decoder;
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	const struct entry *entry;
 	ZyanStatus status;
 
-	init_decoder(&decoder, mode);
 	memset(insn, 0, sizeof(*insn));
-	status = ZydisDecoderDecodeFull(
-	        &decoder, bytes, available < SOFT_INSN_MAX_BYTES ? available : SOFT_INSN_MAX_BYTES, &in, operands);
+	status = ZydisDecoderDecodeFull(decoder_of(mode), bytes,
+	        available < SOFT_INSN_MAX_BYTES ? available : SOFT_INSN_MAX_BYTES, &in, operands);
 	if (!ZYAN_SUCCESS(status))
 		return set_undecodable(insn, status, available);
 
@@ -318,14 +314,12 @@ void soft_insn_operands(const struct soft_insn *insn, struct soft_operands *oper
 void soft_disassemble(
         const uint8_t *bytes, size_t available, enum soft_mode mode, uint64_t rip, char *text, size_t size)
 {
-	ZydisDecoder decoder;
 	ZydisFormatter formatter;
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 
-	init_decoder(&decoder, mode);
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, available, &in, operands)) ||
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder_of(mode), bytes, available, &in, operands)) ||
 	        !ZYAN_SUCCESS(ZydisFormatterFormatInstruction(
 	                &formatter, &in, operands, in.operand_count_visible, text, size, rip, NULL)))
 		snprintf(text, size, "(not an instruction)");
