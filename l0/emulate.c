@@ -50,7 +50,7 @@ void emulate_fault(struct vmm *vmm, uint8_t vector, bool has_error, uint32_t err
 	        error_code, 0);
 }
 
-static void forget_linear(struct vmm *vmm, const struct vmcs *vmcs)
+void emulate_forget_linear(struct vmm *vmm, const struct vmcs *vmcs)
 {
 	if (vmm->ops->flush_vpid)
 		vmm->ops->flush_vpid(vmm->machine, (uint16_t)vmcs_get(vmcs, VMCS_VIRTUAL_PROCESSOR_ID));
@@ -68,34 +68,6 @@ static void emulate_rdtsc(struct vmm *vmm, struct vmcs *vmcs)
 	vmm->regs.gpr[GPR_RAX] = (uint32_t)ticks;
 	vmm->regs.gpr[GPR_RDX] = ticks >> 32;
 	emulate_advance(vmcs);
-}
-
-/*
- * L0 leaves the guest its CR0 and CR4 (the guest/host masks of vmcs01 are 0), so only CR3 comes here.
- * Exit qualification, SDM vol. 3, table 28-3: bits 3:0 the register, 5:4 the access, 11:8 the general register.
- */
-static int emulate_cr(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
-{
-	const uint64_t qualification = vmcs_get(vmcs, VMCS_EXIT_QUALIFICATION);
-	const unsigned cr = qualification & 15, access = qualification >> 4 & 3, gpr = qualification >> 8 & 15;
-
-	if (cr != 3 || access > 1)
-		return vmm_fail(vmm, -EOPNOTSUPP,
-		        "level %u accessed CR%u (access type %u) at RIP %#llx, which L0 does not intercept: "
-		        "report this exit",
-		        level, cr, access, (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RIP));
-	if (access == 0) {
-		/* Bit 63 only says whether to keep translations; L0 drops them in either case (SDM vol. 3, 4.10.4.1).
-		 */
-		emulate_set(vmcs, VMCS_GUEST_CR3, emulate_gpr(vmm, vmcs, gpr) & ~(1ull << 63));
-		forget_linear(vmm, vmcs);
-	} else if (gpr == GPR_RSP) {
-		vmcs_set(vmcs, VMCS_GUEST_RSP, emulate_get(vmm, vmcs, VMCS_GUEST_CR3));
-	} else {
-		vmm->regs.gpr[gpr] = emulate_get(vmm, vmcs, VMCS_GUEST_CR3);
-	}
-	emulate_advance(vmcs);
-	return 0;
 }
 
 /* A hypercall that does nothing. */
@@ -224,7 +196,7 @@ int emulate_exit(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
 		emulate_xsetbv(vmm, vmcs);
 		return 0;
 	case EXIT_REASON_INVLPG:
-		forget_linear(vmm, vmcs);
+		emulate_forget_linear(vmm, vmcs);
 		emulate_advance(vmcs);
 		return 0;
 	case EXIT_REASON_PAUSE:

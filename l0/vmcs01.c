@@ -156,7 +156,13 @@ void vmcs01_start_multiboot(struct vmcs *vmcs01, struct guest_regs *regs, uint32
 	set_flat_segments(vmcs01, RIGHTS_CODE32, 0);
 	SET_SEGMENT(vmcs01, TR, 0, 0, 0x67, RIGHTS_TSS);
 	vmcs_set(vmcs01, VMCS_VM_ENTRY_CONTROLS, controls & ~(uint64_t)VMX_BIT(ENTRY_IA32E_MODE_GUEST));
+	/* In VMX non-root operation CR0.NE and CR4.VMXE are 1 (24.8), and before its VMXON a kernel knows nothing of
+	 * that: L0 owns both bits, and the kernel sees them in the read shadows as it wrote them (emulate_cr.c). */
 	vmcs_set(vmcs01, VMCS_GUEST_CR0, CR0_PE | CR0_ET | CR0_NE);
+	vmcs_set(vmcs01, VMCS_CR0_GUEST_HOST_MASK, CR0_NE);
+	vmcs_set(vmcs01, VMCS_CR0_READ_SHADOW, CR0_PE | CR0_ET);
+	vmcs_set(vmcs01, VMCS_GUEST_CR4, CR4_VMXE);
+	vmcs_set(vmcs01, VMCS_CR4_GUEST_HOST_MASK, CR4_VMXE);
 	vmcs_set(vmcs01, VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
 	vmcs_set(vmcs01, VMCS_GUEST_RIP, entry);
 	*regs = (struct guest_regs){.dr6 = 0xffff0ff0};
