@@ -2,6 +2,9 @@
 /* VMX instructions of L1: as paravirtual calls (abi/pv_vmx.h), and as real ones. The engine does the instruction. */
 #include "l0/vmm.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "abi/pv_vmx.h"
 #include "shadowvmcs/x86.h"
 
@@ -77,12 +80,24 @@ static void pv_complete(struct vmm *vmm, const struct vmx_outcome *outcome, bool
 		return;
 	case VMX_ENTERED: /* L1 goes on at its HOST_RIP, not behind the call */
 	case VMX_ENTRY_FAILED:
+	case VMX_REFUSED:
 		return;
 	}
 	emulate_advance(&vmm->vmcs01);
 }
 
-void pv_vmx_exit(struct vmm *vmm, uint16_t port)
+/* vmcs02 or EPT02 cannot be made: no fault of L1's that the architecture has a word for. */
+static int check_refused(struct vmm *vmm, const struct vmx_outcome *outcome)
+{
+	const int error = -(int)outcome->error;
+
+	if (outcome->kind != VMX_REFUSED)
+		return 0;
+	return vmm_fail(vmm, error ? error : -EIO, "L0 cannot enter L2: %s%s%s", strerror(-error),
+	        vmm->machine->error[0] ? ": " : "", vmm->machine->error);
+}
+
+int pv_vmx_exit(struct vmm *vmm, uint16_t port)
 {
 	const unsigned op = operation(port, vmm->regs.gpr[GPR_RAX]);
 	const struct vmx_operands operands = operands_of(&vmm->regs);
@@ -90,7 +105,7 @@ void pv_vmx_exit(struct vmm *vmm, uint16_t port)
 
 	if (op == 0) {
 		emulate_fault(vmm, VECTOR_UD, false, 0);
-		return;
+		return 0;
 	}
 	const enum exit_reason reason = (enum exit_reason)reasons[op];
 	if (op == PV_VMFETCH) {
@@ -106,9 +121,10 @@ void pv_vmx_exit(struct vmm *vmm, uint16_t port)
 	}
 	note(vmm, reason, operands.encoding, (enum vmx_outcome_kind)outcome.kind);
 	pv_complete(vmm, &outcome, op == PV_VMREAD || op == PV_VMPTRST);
+	return check_refused(vmm, &outcome);
 }
 
-void real_vmx_exit(struct vmm *vmm, enum exit_reason reason)
+int real_vmx_exit(struct vmm *vmm, enum exit_reason reason)
 {
 	struct vmx_operands operands = {0};
 	struct vmx_outcome outcome = {.kind = VMX_SUCCEED};
@@ -116,5 +132,7 @@ void real_vmx_exit(struct vmm *vmm, enum exit_reason reason)
 	if (nested_vmx_decode(&vmm->nested, reason, &vmm->regs, &operands, &outcome))
 		nested_vmx_instruction(&vmm->nested, reason, &operands, &outcome);
 	note(vmm, reason, operands.encoding, (enum vmx_outcome_kind)outcome.kind);
-	nested_vmx_complete(&vmm->nested, reason, &vmm->regs, &operands, &outcome);
+	if (outcome.kind != VMX_REFUSED)
+		nested_vmx_complete(&vmm->nested, reason, &vmm->regs, &operands, &outcome);
+	return check_refused(vmm, &outcome);
 }

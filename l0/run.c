@@ -214,15 +214,13 @@ static int l1_exit(struct vmm *vmm)
 	if (reason < EXIT_REASON_LIMIT && exit_reason_infos[reason].group == EXIT_GROUP_VMX &&
 	        vmm->machine->caps.real_vmx && (reason != EXIT_REASON_VMCALL || vmm->nested.vmx_on)) {
 		vmm->record.handler = LEDGER_BY_ENGINE;
-		real_vmx_exit(vmm, (enum exit_reason)reason);
-		return 0;
+		return real_vmx_exit(vmm, (enum exit_reason)reason);
 	}
 	if (reason == EXIT_REASON_IO_INSTRUCTION && !vmm->machine->caps.real_vmx) {
 		const uint16_t port = (uint16_t)(vmcs_get(vmcs01, VMCS_EXIT_QUALIFICATION) >> 16);
 		if (pv_vmx_port(port)) {
 			vmm->record.handler = LEDGER_BY_ENGINE;
-			pv_vmx_exit(vmm, port);
-			return 0;
+			return pv_vmx_exit(vmm, port);
 		}
 	}
 	return emulate_exit(vmm, vmcs01, 1);

@@ -124,9 +124,12 @@ void vmcs01_fill_msr_bitmap(uint8_t *bitmap);
 int emulate_exit(struct vmm *vmm, struct vmcs *vmcs, unsigned level);
 int emulate_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, bool write);
 void emulate_cpuid(struct vmm *vmm, struct vmcs *vmcs);
+int emulate_cr(struct vmm *vmm, struct vmcs *vmcs, unsigned level);
 int emulate_io(struct vmm *vmm, struct vmcs *vmcs, unsigned level);
 int emulate_ept_violation(struct vmm *vmm, struct vmcs *vmcs);
 int emulate_device(struct vmm *vmm, struct vmcs *vmcs, uint64_t gpa, unsigned level);
+/** Drop the guest's translations of linear addresses. */
+void emulate_forget_linear(struct vmm *vmm, const struct vmcs *vmcs);
 /** Go on behind the instruction that exited. */
 void emulate_advance(struct vmcs *vmcs);
 /** Raise an exception in the guest that runs. */
@@ -139,8 +142,8 @@ uint64_t emulate_gpr(const struct vmm *vmm, const struct vmcs *vmcs, unsigned nu
 
 /** Is this port write of L1 a paravirtual VMX instruction? Then does it. */
 bool pv_vmx_port(uint16_t port);
-void pv_vmx_exit(struct vmm *vmm, uint16_t port);
+int pv_vmx_exit(struct vmm *vmm, uint16_t port);
 /** A real VMX instruction of L1. */
-void real_vmx_exit(struct vmm *vmm, enum exit_reason reason);
+int real_vmx_exit(struct vmm *vmm, enum exit_reason reason);
 
 #endif

@@ -20,6 +20,9 @@
 #define IO_QUALIFICATION_IMMEDIATE (1u << 6)
 #define IO_QUALIFICATION_PORT_SHIFT 16
 
+_Static_assert(PV_VMX_PORT > SITE_PORT && PV_VMLAUNCH_PORT > SITE_PORT && PV_VMRESUME_PORT == SITE_PORT + 3,
+        "L0's own ports are in a row");
+
 /* IN and OUT: E4-E7 with the port in the instruction, EC-EF with the port in DX; 66 before 16-bit ones. */
 static unsigned io_length(struct kvm_machine *m, struct kvm_vm *vm, bool rip_past, bool *immediate)
 {
@@ -31,7 +34,7 @@ static unsigned io_length(struct kvm_machine *m, struct kvm_vm *vm, bool rip_pas
 	if (run->io.port > 0xff)
 		return 1 + prefix;
 	*immediate = true;
-	if (run->io.port == SITE_PORT || run->io.port == PV_VMX_PORT)
+	if (run->io.port >= SITE_PORT && run->io.port <= PV_VMRESUME_PORT) /* L0's own: always in the instruction */
 		return 2;
 	const uint64_t at = rip_past ? run->s.regs.regs.rip - 2 : run->s.regs.regs.rip + prefix;
 	*immediate = kvm_guest_bytes(m, vm, at, bytes, 2) == 2 && bytes[0] >= 0xe4 && bytes[0] <= 0xe7 &&

@@ -82,9 +82,11 @@ struct kvm_vm {
 	enum kvm_unfinished unfinished;
 	uint8_t unfinished_length; /**< bytes of that instruction, where RIP stands at it */
 	/** The vCPU's segment and control registers. Level 2: valid until it runs. Level 1: as last loaded or fetched,
-	 * see kvm_load_system. */
+	 * see load_system. */
 	struct kvm_sregs sregs;
 	bool sregs_valid;
+	/** Level 1: `sregs` as VMCS fields. */
+	struct vmcs known;
 	uint64_t rip_after; /**< level's RIP behind the MMIO write of the last exit */
 	struct kvm_store store;
 	struct kvm_slots slots;

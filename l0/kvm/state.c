@@ -145,6 +145,15 @@ static int read_sregs(struct kvm_vm *vm)
 	return 0;
 }
 
+/* Remember what L1's vCPU holds, for the comparison below. */
+static void note_known(struct kvm_machine *m, struct kvm_vm *vm)
+{
+	if (vm->level != 1)
+		return;
+	vm->known.stale = m->base.caps.on_demand;
+	vmcs_from_sregs(&vm->known, &vm->sregs);
+}
+
 void kvm_fetch(struct machine *machine, struct vmcs *vmcs)
 {
 	struct kvm_machine *m = kvm_of(machine);
@@ -155,36 +164,50 @@ void kvm_fetch(struct machine *machine, struct vmcs *vmcs)
 	if (!vm)
 		return;
 	if (vm->level == 1)
-		vm->sregs_valid = false; /* see kvm_load_system: what we think it holds is not enough here */
+		vm->sregs_valid = false; /* see load_system: what we think it holds is not enough here */
 	/* KVM_GET_SREGS of a vCPU of ours does not fail; if it did, the last known state is the best there is. */
 	read_sregs(vm);
 	vm->sregs_valid = true;
 	vmcs_from_sregs(vmcs, &vm->sregs);
+	note_known(m, vm);
 }
 
 /*
- * Segment and control registers that changed. L2's are read first: KVM sets all of them at once.
- *
  * Level 1: reflection writes the whole of L1's host state into vmcs01, exit after exit the same. Loading it each time
- * would double the price of a nested exit, and reading L1's registers to compare would too; so they are compared with
- * what the vCPU was last known to hold. An L1 that changes its own CR3 or segments and relies on the next reflected
- * exit to restore them from an unchanged host-state area sees its own values instead: README.md lists this deviation.
+ * would double the price of a nested exit, and reading L1's registers to compare would too; so it is compared with what
+ * the vCPU was last known to hold. An L1 that changes its own CR3 or segments and relies on the next reflected exit to
+ * restore them from an unchanged host-state area sees its own values instead: README.md lists this deviation.
  */
-static int kvm_load_system(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs)
+static bool is_known(const struct kvm_machine *m, const struct kvm_vm *vm, const struct vmcs *vmcs)
 {
-	struct kvm_sregs sregs;
-	const int error = read_sregs(vm);
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
+		uint64_t bits = vmcs->dirty.word[word] & m->base.caps.on_demand.word[word];
+		for (; bits; bits &= bits - 1) {
+			const unsigned field = word * 64 + (unsigned)__builtin_ctzll(bits);
+			if (vmcs->field[field] != vm->known.field[field])
+				return false;
+		}
+	}
+	return true;
+}
 
+/* Segment and control registers that changed. They are read first: KVM sets all of them at once. */
+static int load_system(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs)
+{
+	struct kvm_sregs *sregs = &vm->run->s.regs.sregs;
+	int error;
+
+	if (vm->level == 1 && vm->sregs_valid && is_known(m, vm, vmcs))
+		return 0;
+	vm->sregs_valid = false;
+	error = read_sregs(vm);
 	if (error)
 		return kvm_fail(m, error, "KVM_GET_SREGS failed at level %u: %s", vm->level, strerror(-error));
-	sregs = vm->sregs;
-	sregs_from_vmcs(&sregs, vmcs, &vmcs->dirty);
-	if (vm->level == 1 && !memcmp(&sregs, &vm->sregs, sizeof(sregs)))
-		return 0;
-	memset(sregs.interrupt_bitmap, 0, sizeof(sregs.interrupt_bitmap));
-	vm->sregs = sregs;
-	vm->run->s.regs.sregs = sregs;
+	sregs_from_vmcs(&vm->sregs, vmcs, &vmcs->dirty);
+	memset(vm->sregs.interrupt_bitmap, 0, sizeof(vm->sregs.interrupt_bitmap));
+	*sregs = vm->sregs;
 	vm->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
+	note_known(m, vm);
 	return 0;
 }
 
@@ -360,7 +383,7 @@ int kvm_load(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, const 
 		vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
 	}
 	if (masks_meet(&vmcs->dirty, &m->base.caps.on_demand))
-		error = kvm_load_system(m, vm, vmcs);
+		error = load_system(m, vm, vmcs);
 	if (!error)
 		error = load_rest(m, vm, vmcs);
 	vmcs->dirty = (struct vmcs_mask){{0}};
