@@ -24,7 +24,7 @@
 #define DATA 0x30000ull
 #define TABLE_BYTES 256u
 #define CODE_BYTES 2048u
-#define INSTRUCTION_LIMIT 3000u
+#define INSTRUCTION_LIMIT 400u
 #define ENTRIES_MAX 12u
 
 enum { MODE_64_KERNEL, MODE_64_USER, MODE_COMPAT, MODE_PROTECTED_32, MODE_REAL, MODE_COUNT };
@@ -82,6 +82,43 @@ static void make_memory(void)
 		put64(TSS + 4 + i * 8, STACK - 0x1000);
 	for (unsigned i = 0; i < 8; i++)
 		put64(DATA + i * 8, fuzz_u64(&input));
+}
+
+/** Openings that noise alone seldom makes: system instructions, far transfers, strings, SSE. */
+static const struct {
+	uint8_t length, bytes[4];
+} openings[] = {{2, {0x0f, 0x00}}, {2, {0x0f, 0x01}}, {3, {0x0f, 0x01, 0xd0}}, {3, {0x0f, 0x01, 0xf8}},
+        {2, {0x0f, 0x02}}, {2, {0x0f, 0x03}}, {2, {0x0f, 0x05}}, {2, {0x0f, 0x06}}, {2, {0x0f, 0x07}},
+        {3, {0x48, 0x0f, 0x07}}, {2, {0x0f, 0x20}}, {2, {0x0f, 0x21}}, {2, {0x0f, 0x22}}, {2, {0x0f, 0x23}},
+        {2, {0x0f, 0x30}}, {2, {0x0f, 0x31}}, {2, {0x0f, 0x32}}, {2, {0x0f, 0x34}}, {2, {0x0f, 0x35}},
+        {2, {0x0f, 0xa2}}, {2, {0x0f, 0xae}}, {2, {0x0f, 0xb2}}, {2, {0x0f, 0xc7}}, {3, {0x0f, 0x38, 0x80}},
+        {3, {0x66, 0x0f, 0x38}}, {4, {0x66, 0x0f, 0x38, 0x82}}, {3, {0xf3, 0x0f, 0xae}}, {2, {0x0f, 0x78}},
+        {2, {0x0f, 0x79}}, {2, {0x0f, 0xb4}}, {2, {0x0f, 0xb5}}, {1, {0x8e}}, {1, {0x8c}}, {1, {0x9a}}, {1, {0x9c}},
+        {1, {0x9d}}, {1, {0xcf}}, {2, {0x48, 0xcf}}, {1, {0xcb}}, {1, {0xca}}, {2, {0x48, 0xcb}}, {2, {0xff, 0x1c}},
+        {2, {0xff, 0x2c}}, {1, {0xea}}, {1, {0xcd}}, {1, {0xcc}}, {1, {0xce}}, {1, {0xf1}}, {1, {0xf4}}, {1, {0xfa}},
+        {1, {0xfb}}, {1, {0xec}}, {1, {0xee}}, {1, {0xe4}}, {2, {0xf3, 0x6c}}, {2, {0xf3, 0x6e}}, {2, {0xf3, 0xa4}},
+        {3, {0xf3, 0x48, 0xa5}}, {2, {0xf2, 0xae}}, {1, {0xc8}}, {1, {0xc9}}, {1, {0x60}}, {1, {0x61}}, {1, {0x1f}},
+        {1, {0x17}}, {2, {0x0f, 0xa1}}, {1, {0xc4}}, {1, {0xc5}}, {1, {0x62}}, {1, {0x63}}, {2, {0x66, 0x0f}},
+        {2, {0xf2, 0x0f}}, {2, {0xf3, 0x0f}}, {3, {0x0f, 0x01, 0xc1}}};
+
+/** What is left of the input is code: noise, with an opening before it now and then. Then zeros. */
+static void make_code(void)
+{
+	uint8_t *code = machine->ram + CODE;
+	size_t at = 0;
+
+	while (input.left && at + 16 < CODE_BYTES) {
+		const uint8_t kind = fuzz_u8(&input);
+
+		if (kind & 1) {
+			const unsigned n = fuzz_u8(&input) % (sizeof(openings) / sizeof(openings[0]));
+
+			memcpy(code + at, openings[n].bytes, openings[n].length);
+			at += openings[n].length;
+		}
+		for (unsigned i = kind >> 5; i > 0; i--)
+			code[at++] = fuzz_u8(&input);
+	}
 }
 
 static void make_registers(void)
@@ -220,7 +257,6 @@ int fuzz_one(const uint8_t *data, size_t size)
 	struct refusal why;
 	uint64_t digest;
 	unsigned mode;
-	size_t code;
 
 	input = (struct fuzz_input){.data = data, .left = size};
 	FUZZ_REQUIRE(!machine_soft.create(&machine, &config, &why));
@@ -230,9 +266,7 @@ int fuzz_one(const uint8_t *data, size_t size)
 	make_memory();
 	make_registers();
 	make_vmcs(mode);
-	/* All that is left is code; when it is used up, zeros. */
-	code = input.left < CODE_BYTES ? input.left : CODE_BYTES;
-	memcpy(machine->ram + CODE, input.data, code);
+	make_code();
 	digest = pool_digest();
 	run();
 	FUZZ_REQUIRE(pool_digest() == digest);
