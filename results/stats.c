@@ -65,7 +65,7 @@ static int bootstrap(const double *a, size_t a_n, const double *b, size_t b_n, d
 {
 	size_t largest = a_n > b_n ? a_n : b_n;
 	double *medians = malloc(STATS_RESAMPLES * sizeof(*medians));
-	uint32_t *counts = malloc(largest * sizeof(*counts));
+	uint32_t *counts = malloc((largest ? largest : 1) * sizeof(*counts));
 	uint64_t state = SEED;
 
 	if (!medians || !counts) {

@@ -188,7 +188,7 @@ static bool pieces_of(struct nested *nested, uint64_t linear, unsigned size, boo
 
 bool insn_l1_read(struct nested *nested, uint64_t linear, void *data, unsigned size, struct vmx_outcome *outcome)
 {
-	struct pieces pieces;
+	struct pieces pieces = {0};
 	uint8_t *to = data;
 
 	if (!pieces_of(nested, linear, size, false, &pieces, outcome))
@@ -204,7 +204,7 @@ bool insn_l1_read(struct nested *nested, uint64_t linear, void *data, unsigned s
 
 bool insn_l1_write(struct nested *nested, uint64_t linear, const void *data, unsigned size, struct vmx_outcome *outcome)
 {
-	struct pieces pieces;
+	struct pieces pieces = {0};
 	const uint8_t *from = data;
 
 	if (!pieces_of(nested, linear, size, true, &pieces, outcome))

@@ -103,12 +103,14 @@ static bool write_field(struct nested *nested, struct vmcs *vmcs, enum vmcs_fiel
 static bool read_entry(struct nested *nested, uint64_t gpa, struct msr_entry *entry, uint8_t **at)
 {
 	uint8_t *page = nested->config.ops.l1_page(nested->config.ops.ctx, gpa);
+	uint64_t words[sizeof(*entry) / sizeof(uint64_t)];
 
 	if (!page)
 		return false;
 	*at = page + (gpa & 0xff0);
-	for (unsigned i = 0; i < sizeof(*entry) / sizeof(uint64_t); i++)
-		((uint64_t *)entry)[i] = ((volatile uint64_t *)*at)[i];
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		words[i] = ((volatile uint64_t *)*at)[i];
+	memcpy(entry, words, sizeof(*entry));
 	return entry->reserved == 0 && entry->index >> 8 != MSR_X2APIC_PAGE;
 }
 
