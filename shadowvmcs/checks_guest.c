@@ -88,7 +88,6 @@ static const char *check_registers(const struct nested *nested, const struct vmc
 
 static const char *check_descriptor_tables(const struct nested *nested, const struct vmcs *v)
 {
-	(void)nested;
 	CHECK(CANONICAL(GUEST_GDTR_BASE));
 	CHECK(CANONICAL(GUEST_IDTR_BASE));
 	CHECK(!(FIELD(GUEST_GDTR_LIMIT) >> 16));

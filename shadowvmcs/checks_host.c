@@ -45,7 +45,6 @@ static const char *check_registers(const struct nested *nested, const struct vmc
 
 static const char *check_segments(const struct nested *nested, const struct vmcs *v)
 {
-	(void)nested;
 	CHECK(FLAT_SELECTOR(HOST_ES_SELECTOR));
 	CHECK(FLAT_SELECTOR(HOST_CS_SELECTOR));
 	CHECK(FLAT_SELECTOR(HOST_SS_SELECTOR));

@@ -159,7 +159,6 @@ const char *checks_segments(const struct nested *nested, const struct vmcs *v)
 	const bool unrestricted = PROC2(UNRESTRICTED_GUEST);
 	const char *failed;
 
-	(void)nested;
 	failed = check_selectors(v, v8086, unrestricted);
 	if (!failed)
 		failed = check_bases(v);

@@ -15,19 +15,16 @@
 #define FROM_VMCS01(name)                                                                                              \
 	MERGE(name)                                                                                                    \
 	{                                                                                                              \
-		(void)nested, (void)v;                                                                                 \
 		return FIELD01(name);                                                                                  \
 	}
 #define FROM_VMCS12(name)                                                                                              \
 	MERGE(name)                                                                                                    \
 	{                                                                                                              \
-		(void)nested, (void)v01;                                                                               \
 		return FIELD(name);                                                                                    \
 	}
 #define ALWAYS(name, value)                                                                                            \
 	MERGE(name)                                                                                                    \
 	{                                                                                                              \
-		(void)nested, (void)v, (void)v01;                                                                      \
 		return (value);                                                                                        \
 	}
 
@@ -49,7 +46,6 @@ MERGE(PIN_BASED_VM_EXECUTION_CONTROLS)
 	const uint64_t own01 = VMX_BIT(PIN_PREEMPTION_TIMER) | VMX_BIT(PIN_POSTED_INTERRUPTS);
 	const uint64_t own12 = VMX_BIT(PIN_POSTED_INTERRUPTS);
 
-	(void)nested;
 	return (FIELD01(PIN_BASED_VM_EXECUTION_CONTROLS) & ~own01) | (FIELD(PIN_BASED_VM_EXECUTION_CONTROLS) & ~own12);
 }
 
@@ -165,13 +161,11 @@ static struct page_fault_filter filter02(const struct vmcs *v, const struct vmcs
 
 MERGE(PAGE_FAULT_ERROR_CODE_MASK)
 {
-	(void)nested;
 	return filter02(v, v01).mask;
 }
 
 MERGE(PAGE_FAULT_ERROR_CODE_MATCH)
 {
-	(void)nested;
 	return filter02(v, v01).match;
 }
 
@@ -209,7 +203,6 @@ MERGE(TSC_OFFSET)
 {
 	const __int128 scaled = (__int128)(int64_t)tsc_offset_of(v01) * tsc_multiplier_of(v);
 
-	(void)nested;
 	return (uint64_t)(scaled >> TSC_FRACTION_BITS) + tsc_offset_of(v);
 }
 
@@ -217,7 +210,6 @@ MERGE(TSC_MULTIPLIER)
 {
 	const unsigned __int128 product = (unsigned __int128)tsc_multiplier_of(v01) * tsc_multiplier_of(v);
 
-	(void)nested;
 	return (uint64_t)(product >> TSC_FRACTION_BITS);
 }
 
@@ -234,7 +226,6 @@ FROM_VMCS01(VM_ENTRY_MSR_LOAD_COUNT)
 
 MERGE(CR3_TARGET_COUNT)
 {
-	(void)nested;
 	return proc_of(v01) & VMX_BIT(PROC_CR3_LOAD_EXITING) ? 0 : FIELD(CR3_TARGET_COUNT);
 }
 FROM_VMCS12(CR3_TARGET_VALUE0)
@@ -254,14 +245,12 @@ static uint64_t read_shadow02(uint64_t shadow12, uint64_t guest12, uint64_t mask
 
 MERGE(CR0_READ_SHADOW)
 {
-	(void)nested;
 	return read_shadow02(
 	        FIELD(CR0_READ_SHADOW), FIELD(GUEST_CR0), FIELD(CR0_GUEST_HOST_MASK), FIELD01(CR0_GUEST_HOST_MASK));
 }
 
 MERGE(CR4_READ_SHADOW)
 {
-	(void)nested;
 	return read_shadow02(
 	        FIELD(CR4_READ_SHADOW), FIELD(GUEST_CR4), FIELD(CR4_GUEST_HOST_MASK), FIELD01(CR4_GUEST_HOST_MASK));
 }
@@ -277,19 +266,16 @@ static uint64_t host_address(const struct nested *nested, uint64_t gpa)
 
 MERGE(VIRTUAL_APIC_ADDRESS)
 {
-	(void)v01;
 	return PROC(TPR_SHADOW) ? host_address(nested, FIELD(VIRTUAL_APIC_ADDRESS)) : 0;
 }
 
 MERGE(APIC_ACCESS_ADDRESS)
 {
-	(void)v01;
 	return PROC2(VIRTUALIZE_APIC_ACCESSES) ? host_address(nested, FIELD(APIC_ACCESS_ADDRESS)) : 0;
 }
 
 MERGE(TPR_THRESHOLD)
 {
-	(void)nested, (void)v01;
 	return PROC(TPR_SHADOW) ? FIELD(TPR_THRESHOLD) : 0;
 }
 FROM_VMCS12(EOI_EXIT_BITMAP0)
@@ -314,13 +300,11 @@ FROM_VMCS12(VMX_PREEMPTION_TIMER_VALUE)
 
 MERGE(PLE_GAP)
 {
-	(void)nested;
 	return PROC2(PAUSE_LOOP_EXITING) ? FIELD(PLE_GAP) : FIELD01(PLE_GAP);
 }
 
 MERGE(PLE_WINDOW)
 {
-	(void)nested;
 	return PROC2(PAUSE_LOOP_EXITING) ? FIELD(PLE_WINDOW) : FIELD01(PLE_WINDOW);
 }
 
@@ -342,7 +326,6 @@ uint16_t nested_vpid02(const struct nested *nested, uint16_t vpid12)
 
 MERGE(VIRTUAL_PROCESSOR_ID)
 {
-	(void)v01;
 	return nested_vpid02(nested, PROC2(ENABLE_VPID) ? (uint16_t)FIELD(VIRTUAL_PROCESSOR_ID) : 0);
 }
 

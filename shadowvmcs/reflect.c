@@ -23,6 +23,7 @@ static void put12(struct nested *nested, enum vmcs_field field, uint64_t value)
 		return;
 	*ours = value;
 	*theirs = value;
+	vmcs_mask_set(&nested->reflected, field);
 	nested->counters[COUNTER_FIELDS_REFLECTED]++;
 }
 
@@ -117,19 +118,6 @@ static void record_exit(struct nested *nested)
 
 /* ---- 28.3 guest state ---- */
 
-#define PICK_GUEST(name) VMCS_##name,
-#define PICK_NONE(name)
-#define PICK_HOST(name)
-#define PICK_OR(name)
-#define PICK_MERGE(name)
-#define PICK_ENTRY(name)
-#define PICK_EXIT(name)
-static const uint8_t guest_fields[] = {
-#define VMCS_FIELD(name, encoding, how, shadow, section, text) PICK_##how(name)
-#include "vmcs_fields.def"
-#undef VMCS_FIELD
-};
-
 bool transition_saves(const struct vmcs *v, enum vmcs_field field)
 {
 	switch ((int)field) {
@@ -178,42 +166,30 @@ uint64_t transition_guest12(const struct nested *nested, enum vmcs_field field)
 	return nested->vmcs02.field[field];
 }
 
-/* Some fields stayed in the machine: the slow way round. */
-static void save_partly(struct nested *nested)
+/*
+ * A field that is not written since the last exit holds what vmcs12 holds: that exit saved it, or the entry after it
+ * loaded it from there (always_saved has the others). Fields that stayed in the machine are marked stale instead.
+ */
+static void save_fields(struct nested *nested)
 {
-	const struct vmcs_mask *stale02 = &nested->vmcs02.stale;
-	struct vmcs_mask stale12 = {0};
+	struct vmcs *vmcs02 = &nested->vmcs02;
+	const struct merge_state *state = &nested->merge;
+	const bool marked = transition_marked(nested);
 
-	for (unsigned i = 0; i < sizeof(guest_fields); i++) {
-		const enum vmcs_field field = (enum vmcs_field)guest_fields[i];
-		const bool special = vmcs_mask_has(&transition_special_fields, field);
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
+		const uint64_t saved = state->saved.word[word];
+		const uint64_t stale = vmcs02->stale.word[word] & saved;
+		const uint64_t written = marked ? vmcs02->written.word[word] | state->always_saved.word[word] : ~0ull;
+		uint64_t bits = written & saved & ~stale;
 
-		if (special && !transition_saves(&nested->checked12, field))
-			continue;
-		if (vmcs_mask_has(stale02, field))
-			vmcs_mask_set(&stale12, field);
-		else
-			put12(nested, field, special ? transition_guest12(nested, field) : nested->vmcs02.field[field]);
-	}
-	nested->checked12.stale = stale12;
-	nested->vmcs12->stale = stale12;
-}
-
-static void save_all(struct nested *nested)
-{
-	for (unsigned i = 0; i < sizeof(guest_fields); i++) {
-		const enum vmcs_field field = (enum vmcs_field)guest_fields[i];
-
-		if (!vmcs_mask_has(&transition_special_fields, field))
-			put12_from02(nested, field);
-	}
-	VMCS_FOR_EACH(field, transition_special_fields)
-	{
-		if (transition_saves(&nested->checked12, field))
+		vmcs02->written.word[word] &= ~bits;
+		nested->checked12.stale.word[word] = stale;
+		nested->vmcs12->stale.word[word] = stale;
+		for (; bits != 0; bits &= bits - 1) {
+			const enum vmcs_field field = (enum vmcs_field)(word * 64 + (unsigned)__builtin_ctzll(bits));
 			put12(nested, field, transition_guest12(nested, field));
+		}
 	}
-	nested->checked12.stale = (struct vmcs_mask){0};
-	nested->vmcs12->stale = (struct vmcs_mask){0};
 }
 
 /* An unrestricted guest enters and leaves IA-32e mode by itself; the next entry is to find it there (A.6, bit 5). */
@@ -236,12 +212,11 @@ static void save_guest_state(struct nested *nested)
 	struct vmcs *vmcs02 = &nested->vmcs02;
 	const bool needs_mode = PROC2(UNRESTRICTED_GUEST) && vmcs_mask_has(&vmcs02->stale, VMCS_GUEST_IA32_EFER);
 
+	if (!nested->merge.registers_known)
+		merge_learn_registers(nested);
 	if (nested->config.copy_everything || needs_mode)
 		transition_fetch(nested, vmcs02);
-	if (vmcs_mask_empty(&vmcs02->stale))
-		save_all(nested);
-	else
-		save_partly(nested);
+	save_fields(nested);
 	if (EXIT(SAVE_PREEMPTION_TIMER))
 		put12_from02(nested, VMCS_VMX_PREEMPTION_TIMER_VALUE);
 	save_mode(nested);

@@ -27,13 +27,11 @@ struct question {
 
 static bool wants_never(const struct question *q)
 {
-	(void)q;
 	return false;
 }
 
 static bool wants_always(const struct question *q)
 {
-	(void)q;
 	return true;
 }
 

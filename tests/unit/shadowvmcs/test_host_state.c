@@ -58,7 +58,7 @@ static const struct host_case cases[] = {
         {VMCS_GUEST_CR4, 0x2020, {SET(HOST_CR4, 0x20)}, {}, {SET(CR4_GUEST_HOST_MASK, CR4_VMXE)}},
         {VMCS_CR4_READ_SHADOW, 0x20, {SET(HOST_CR4, 0x20)}, {}, {SET(CR4_GUEST_HOST_MASK, CR4_VMXE)}},
         {VMCS_CR0_READ_SHADOW, 0x80010031, {SET(HOST_CR0, 0x80010031)}, {}, {SET(CR0_GUEST_HOST_MASK, CR0_WP)}},
-        {VMCS_GUEST_CR0, 0x80000031, {SET(HOST_CR0, 0x80010031)}, {}, {SET(CR0_GUEST_HOST_MASK, CR0_WP)}},
+        {VMCS_GUEST_CR0, 0x80040031, {SET(HOST_CR0, 0x80050031)}, {}, {SET(CR0_GUEST_HOST_MASK, CR0_WP)}},
         {VMCS_GUEST_DR7, 0x400, {}, {SET(GUEST_DR7, 0x455)}, {SET(GUEST_DR7, 0x401)}},
         {VMCS_GUEST_IA32_DEBUGCTL, 0, {}, {}, {SET(GUEST_IA32_DEBUGCTL, 1)}},
         {VMCS_GUEST_IA32_SYSENTER_CS, 0x10, {SET(HOST_IA32_SYSENTER_CS, 0x10)}},
@@ -190,6 +190,22 @@ START_TEST(values_that_were_checked)
 }
 END_TEST
 
+/* Copying everything is to cost the machine a load of everything. */
+START_TEST(everything_is_dirty)
+{
+	f.config.copy_everything = true;
+	fixture_start(&f);
+	enter_l2();
+	exit_l2();
+	memset(&f.vmcs01.dirty, 0, sizeof(f.vmcs01.dirty));
+	enter_l2();
+	exit_l2();
+	ck_assert(vmcs_mask_has(&f.vmcs01.dirty, VMCS_GUEST_CR3));
+	ck_assert(vmcs_mask_has(&f.vmcs01.dirty, VMCS_GUEST_GS_BASE));
+	ck_assert(vmcs_mask_has(&f.vmcs01.dirty, VMCS_GUEST_RIP));
+}
+END_TEST
+
 /* L1's own value of a register may still be in the machine: it must take the host's all the same. */
 START_TEST(stale_register_of_l1)
 {
@@ -238,6 +254,7 @@ int main(void)
 	tcase_add_test(tcase, nmi_exit_blocks_nmis);
 	tcase_add_test(tcase, pdptes);
 	tcase_add_test(tcase, values_that_were_checked);
+	tcase_add_test(tcase, everything_is_dirty);
 	suite_add_tcase(suite, tcase);
 	tcase_add_checked_fixture(paravirtual, setup_paravirtual, teardown);
 	tcase_add_test(paravirtual, stale_register_of_l1);

@@ -87,6 +87,9 @@ static const struct merge_case word_cases[] = {
         {"proc: no page for MSR bitmaps", {}, {}, BIT_OFF(PROC, USE_MSR_BITMAPS), no_pages},
         {"proc: L1's TPR shadow is not L2's", {}, {ON_PROC(TPR_SHADOW)}, BIT_OFF(PROC, TPR_SHADOW)},
         {"proc: so CR8 exits", {}, {ON_PROC(TPR_SHADOW)}, BIT_ON(PROC, CR8_LOAD_EXITING)},
+        {"proc: with one for L2, CR8 does not", {ON_PROC(TPR_SHADOW), SET(VIRTUAL_APIC_ADDRESS, 0x8000)},
+                {ON_PROC(TPR_SHADOW)}, BIT_OFF(PROC, CR8_LOAD_EXITING)},
+        {"proc: without any, CR8 does not", {}, {}, BIT_OFF(PROC, CR8_STORE_EXITING)},
         {"proc: secondary controls", {OFF_PROC(ACTIVATE_SECONDARY_CONTROLS)}, {},
                 BIT_ON(PROC, ACTIVATE_SECONDARY_CONTROLS)},
         {"proc2: L0's EPT", {OFF_PROC2(ENABLE_EPT)}, {}, BIT_ON(PROC2, ENABLE_EPT)},
@@ -266,6 +269,141 @@ START_TEST(fields_later)
 }
 END_TEST
 
+/* ---- whose word a control is ---- */
+
+enum word_of { UNSAID, L1_ALONE, L0_ALONE, EITHER, NOBODY, ALWAYS_ON };
+static const struct {
+	enum vmx_control_word word;
+	enum vmcs_field field;
+	uint8_t of[32];
+} words_of[] = {
+        {VMX_WORD_PIN, FIELD_OF_PIN,
+                {[PIN_EXTERNAL_INTERRUPT_EXITING_BIT] = EITHER,
+                        [PIN_NMI_EXITING_BIT] = EITHER,
+                        [PIN_VIRTUAL_NMIS_BIT] = EITHER,
+                        [PIN_PREEMPTION_TIMER_BIT] = L1_ALONE,
+                        [PIN_POSTED_INTERRUPTS_BIT] = NOBODY}},
+        {VMX_WORD_PROC, FIELD_OF_PROC,
+                {[PROC_INTERRUPT_WINDOW_EXITING_BIT] = L1_ALONE,
+                        [PROC_TSC_OFFSETTING_BIT] = EITHER,
+                        [PROC_HLT_EXITING_BIT] = EITHER,
+                        [PROC_INVLPG_EXITING_BIT] = EITHER,
+                        [PROC_MWAIT_EXITING_BIT] = EITHER,
+                        [PROC_RDPMC_EXITING_BIT] = EITHER,
+                        [PROC_RDTSC_EXITING_BIT] = EITHER,
+                        [PROC_CR3_LOAD_EXITING_BIT] = EITHER,
+                        [PROC_CR3_STORE_EXITING_BIT] = EITHER,
+                        [PROC_CR8_LOAD_EXITING_BIT] = EITHER,
+                        [PROC_CR8_STORE_EXITING_BIT] = EITHER,
+                        [PROC_TPR_SHADOW_BIT] = L1_ALONE,
+                        [PROC_NMI_WINDOW_EXITING_BIT] = L1_ALONE,
+                        [PROC_MOV_DR_EXITING_BIT] = EITHER,
+                        [PROC_UNCONDITIONAL_IO_EXITING_BIT] = NOBODY,
+                        [PROC_USE_IO_BITMAPS_BIT] = ALWAYS_ON,
+                        [PROC_MONITOR_TRAP_FLAG_BIT] = L1_ALONE,
+                        [PROC_USE_MSR_BITMAPS_BIT] = ALWAYS_ON,
+                        [PROC_MONITOR_EXITING_BIT] = EITHER,
+                        [PROC_PAUSE_EXITING_BIT] = EITHER,
+                        [PROC_ACTIVATE_SECONDARY_CONTROLS_BIT] = EITHER}},
+        {VMX_WORD_PROC2, FIELD_OF_PROC2,
+                {[PROC2_VIRTUALIZE_APIC_ACCESSES_BIT] = L1_ALONE,
+                        [PROC2_ENABLE_EPT_BIT] = EITHER,
+                        [PROC2_DESCRIPTOR_TABLE_EXITING_BIT] = EITHER,
+                        [PROC2_ENABLE_RDTSCP_BIT] = L1_ALONE,
+                        [PROC2_VIRTUALIZE_X2APIC_MODE_BIT] = L1_ALONE,
+                        [PROC2_ENABLE_VPID_BIT] = ALWAYS_ON,
+                        [PROC2_WBINVD_EXITING_BIT] = EITHER,
+                        [PROC2_UNRESTRICTED_GUEST_BIT] = L1_ALONE,
+                        [PROC2_APIC_REGISTER_VIRTUALIZATION_BIT] = L1_ALONE,
+                        [PROC2_VIRTUAL_INTERRUPT_DELIVERY_BIT] = L1_ALONE,
+                        [PROC2_PAUSE_LOOP_EXITING_BIT] = EITHER,
+                        [PROC2_RDRAND_EXITING_BIT] = EITHER,
+                        [PROC2_ENABLE_INVPCID_BIT] = L1_ALONE,
+                        [PROC2_ENABLE_VM_FUNCTIONS_BIT] = NOBODY,
+                        [PROC2_VMCS_SHADOWING_BIT] = NOBODY,
+                        [PROC2_ENABLE_ENCLS_EXITING_BIT] = EITHER,
+                        [PROC2_RDSEED_EXITING_BIT] = EITHER,
+                        [PROC2_ENABLE_PML_BIT] = L0_ALONE,
+                        [PROC2_EPT_VIOLATION_VE_BIT] = NOBODY,
+                        [PROC2_CONCEAL_VMX_FROM_PT_BIT] = L0_ALONE,
+                        [PROC2_ENABLE_XSAVES_XRSTORS_BIT] = L1_ALONE,
+                        [PROC2_MODE_BASED_EXECUTE_CONTROL_BIT] = NOBODY,
+                        [PROC2_USE_TSC_SCALING_BIT] = EITHER}},
+        {VMX_WORD_EXIT, FIELD_OF_EXIT,
+                {[EXIT_SAVE_DEBUG_CONTROLS_BIT] = ALWAYS_ON,
+                        [EXIT_HOST_ADDRESS_SPACE_SIZE_BIT] = L0_ALONE,
+                        [EXIT_LOAD_IA32_PERF_GLOBAL_CTRL_BIT] = L0_ALONE,
+                        [EXIT_ACKNOWLEDGE_INTERRUPT_BIT] = L0_ALONE,
+                        [EXIT_SAVE_IA32_PAT_BIT] = ALWAYS_ON,
+                        [EXIT_LOAD_IA32_PAT_BIT] = L0_ALONE,
+                        [EXIT_SAVE_IA32_EFER_BIT] = ALWAYS_ON,
+                        [EXIT_LOAD_IA32_EFER_BIT] = L0_ALONE,
+                        [EXIT_SAVE_PREEMPTION_TIMER_BIT] = NOBODY, /* goes with L1's timer */
+                        [EXIT_CLEAR_IA32_BNDCFGS_BIT] = L0_ALONE}},
+        {VMX_WORD_ENTRY, FIELD_OF_ENTRY,
+                {[ENTRY_LOAD_DEBUG_CONTROLS_BIT] = ALWAYS_ON,
+                        [ENTRY_IA32E_MODE_GUEST_BIT] = L1_ALONE,
+                        [ENTRY_ENTRY_TO_SMM_BIT] = NOBODY,
+                        [ENTRY_DEACTIVATE_DUAL_MONITOR_BIT] = NOBODY,
+                        [ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL_BIT] = EITHER,
+                        [ENTRY_LOAD_IA32_PAT_BIT] = ALWAYS_ON,
+                        [ENTRY_LOAD_IA32_EFER_BIT] = ALWAYS_ON,
+                        [ENTRY_LOAD_IA32_BNDCFGS_BIT] = EITHER}},
+};
+
+static bool expected(uint8_t of, bool on12, bool on01)
+{
+	switch (of) {
+	case L1_ALONE:
+		return on12;
+	case L0_ALONE:
+		return on01;
+	case EITHER:
+		return on12 || on01;
+	default:
+		return of == ALWAYS_ON;
+	}
+}
+
+static void put_bit(struct vmcs *v, enum vmcs_field field, unsigned bit, bool on)
+{
+	const uint64_t mask = 1ull << bit;
+
+	vmcs_set(v, field, on ? v->field[field] | mask : v->field[field] & ~mask);
+}
+
+START_TEST(whose_word)
+{
+	const enum vmcs_field field = words_of[_i].field;
+
+	fixture_start(&f);
+	merge();
+	for (unsigned bit = 0; bit < 32; bit++) {
+		const uint8_t of = words_of[_i].of[bit];
+		const char *name = caps_control_name(words_of[_i].word, bit);
+		ck_assert_msg((of != UNSAID) == (name != NULL), "bit %u of word %d", bit, _i);
+		if (!name)
+			continue;
+		const uint64_t before12 = fixture_get(&f, field), before01 = f.vmcs01.field[field];
+		for (unsigned combination = 0; combination < 4; combination++) {
+			const bool on12 = combination & 1, on01 = combination & 2;
+			put_bit(f.vmcs12, field, bit, on12);
+			put_bit(&f.vmcs01, field, bit, on01);
+			/* The word of the secondary controls needs the bit that activates them. */
+			if (words_of[_i].word == VMX_WORD_PROC2) {
+				put_bit(f.vmcs12, FIELD_OF_PROC, PROC_ACTIVATE_SECONDARY_CONTROLS_BIT, true);
+				put_bit(&f.vmcs01, FIELD_OF_PROC, PROC_ACTIVATE_SECONDARY_CONTROLS_BIT, true);
+			}
+			merge();
+			ck_assert_msg((get02(field) >> bit & 1) == expected(of, on12, on01), "%s: L1 %d, L0 %d", name,
+			        on12, on01);
+		}
+		fixture_set(&f, field, before12);
+		vmcs_set(&f.vmcs01, field, before01);
+	}
+}
+END_TEST
+
 /* ---- page-fault error-code mask and match ---- */
 
 static bool page_fault_exits(uint64_t bitmap, uint64_t mask, uint64_t match, uint32_t error_code)
@@ -327,6 +465,7 @@ int main(void)
 	tcase_add_loop_test(tcase, words_later, 0, COUNT(word_cases));
 	tcase_add_loop_test(tcase, fields, 0, COUNT(field_cases));
 	tcase_add_loop_test(tcase, fields_later, 0, COUNT(field_cases));
+	tcase_add_loop_test(tcase, whose_word, 0, COUNT(words_of));
 	tcase_add_test(tcase, page_fault_filters);
 	suite_add_tcase(suite, tcase);
 	return fixture_run(suite);

@@ -108,6 +108,38 @@ START_TEST(exit_information)
 }
 END_TEST
 
+/* A reason that no table knows: everything the machine left is passed on. */
+START_TEST(unknown_reason)
+{
+	fixture_start(&f);
+	enter_l2();
+	fixture_exit_l2(&f, 0x7fff, 0x77);
+	*field02(VMCS_GUEST_PHYSICAL_ADDRESS) = MARK;
+	nested_reflect(&f.nested);
+	ck_assert_uint_eq(fixture_get(&f, VMCS_EXIT_REASON), 0x7fff);
+	ck_assert_uint_eq(fixture_get(&f, VMCS_GUEST_PHYSICAL_ADDRESS), MARK);
+}
+END_TEST
+
+/* L1 scribbles over vmcs12's exit information while L2 runs (vmcs=direct): the exit writes it all the same. */
+START_TEST(scribbled_over)
+{
+	fixture_start(&f);
+	enter_l2();
+	exit_and_reflect(EXIT_REASON_CPUID, 0x77);
+	f.vmcs12->field[VMCS_EXIT_QUALIFICATION] = 0xbad;
+	enter_l2();
+	exit_and_reflect(EXIT_REASON_CPUID, 0x77);
+	ck_assert_uint_eq(fixture_get(&f, VMCS_EXIT_QUALIFICATION), 0x77);
+	/* And the engine's copy follows even where L1 guessed right. */
+	f.vmcs12->field[VMCS_GUEST_RIP] = 0x9999;
+	enter_l2();
+	*field02(VMCS_GUEST_RIP) = 0x9999;
+	exit_and_reflect(EXIT_REASON_CPUID, 0x77);
+	ck_assert_uint_eq(f.nested.checked12.field[VMCS_GUEST_RIP], 0x9999);
+}
+END_TEST
+
 START_TEST(injection_is_consumed)
 {
 	fixture_start(&f);
@@ -240,6 +272,18 @@ START_TEST(control_registers)
 }
 END_TEST
 
+START_TEST(cr4)
+{
+	fixture_start(&f);
+	f.vmcs01.field[VMCS_CR4_GUEST_HOST_MASK] = CR4_VMXE;
+	fixture_set(&f, VMCS_GUEST_CR4, CR4_PAE);
+	enter_l2();
+	ck_assert_uint_eq(*field02(VMCS_GUEST_CR4), CR4_PAE | CR4_VMXE);
+	exit_and_reflect(EXIT_REASON_CPUID, 0);
+	ck_assert_uint_eq(fixture_get(&f, VMCS_GUEST_CR4), CR4_PAE);
+}
+END_TEST
+
 START_TEST(mode_of_an_unrestricted_guest)
 {
 	const uint64_t ia32e = VMX_BIT(ENTRY_IA32E_MODE_GUEST);
@@ -315,6 +359,18 @@ START_TEST(mode_is_fetched)
 	exit_and_reflect(EXIT_REASON_CPUID, 0);
 	ck_assert_uint_eq(f.fetches, 1);
 	ck_assert_uint_eq(fixture_get(&f, VMCS_VM_ENTRY_CONTROLS) & VMX_BIT(ENTRY_IA32E_MODE_GUEST), 0);
+}
+END_TEST
+
+/* Otherwise it can stay where it is. */
+START_TEST(mode_is_not_fetched)
+{
+	fixture_start(&f);
+	enter_l2();
+	vmcs_mask_set(&f.nested.vmcs02.stale, VMCS_GUEST_IA32_EFER);
+	exit_and_reflect(EXIT_REASON_CPUID, 0);
+	ck_assert_uint_eq(f.fetches, 0);
+	ck_assert(vmcs_mask_has(&f.vmcs12->stale, VMCS_GUEST_IA32_EFER));
 }
 END_TEST
 
@@ -486,12 +542,15 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, exit_information, 0, COUNT(exit_cases));
+	tcase_add_test(tcase, unknown_reason);
+	tcase_add_test(tcase, scribbled_over);
 	tcase_add_test(tcase, injection_is_consumed);
 	tcase_add_test(tcase, guest_fields_saved);
 	tcase_add_test(tcase, only_changes_are_written);
 	tcase_add_test(tcase, copy_everything_copies_everything);
 	tcase_add_loop_test(tcase, saved_on_demand, 0, COUNT(save_cases));
 	tcase_add_test(tcase, control_registers);
+	tcase_add_test(tcase, cr4);
 	tcase_add_test(tcase, mode_of_an_unrestricted_guest);
 	tcase_add_test(tcase, page_modification_log_goes_on);
 	tcase_add_test(tcase, msr_lists);
@@ -507,6 +566,7 @@ int main(void)
 	tcase_add_checked_fixture(paravirtual, setup_paravirtual, teardown);
 	tcase_add_test(paravirtual, stale_fields_are_marked);
 	tcase_add_test(paravirtual, mode_is_fetched);
+	tcase_add_test(paravirtual, mode_is_not_fetched);
 	suite_add_tcase(suite, paravirtual);
 	return fixture_run(suite);
 }
