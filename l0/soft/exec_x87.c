@@ -93,6 +93,12 @@ void soft_exec_fwait(struct soft_cpu *cpu, const struct soft_insn *insn)
 		soft_fault(cpu, VECTOR_NM, false, 0);
 }
 
+/** What kernels provoke #NM with. */
+void soft_exec_fnop(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+	check_x87(cpu);
+}
+
 /* ---- MXCSR ---- */
 
 void soft_exec_ldmxcsr(struct soft_cpu *cpu, const struct soft_insn *insn)

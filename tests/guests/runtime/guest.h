@@ -52,7 +52,8 @@ struct caught {
 extern volatile struct caught caught;
 
 /**
- * Execute instructions of which one may fault; caught.vector says so. The label 99 is taken.
+ * Execute instructions of which one may fault; caught.vector says so. Execution goes on at the first label 99, the one
+ * behind the code unless the code has its own.
  */
 #define GUARD(code, outputs...)                                                                                        \
 	do {                                                                                                           \
@@ -82,8 +83,17 @@ extern struct tss tss;
 extern u64 gdt[];
 extern u8 trap_entries[256][16];
 
-enum { CODE_64 = 0x08, DATA = 0x10, CODE_32 = 0x18, USER_CODE = 0x33, USER_DATA = 0x2b, TSS = 0x38,
-	CODE_16 = 0x48, SYSENTER_CODE = 0x58, DATA_NOT_PRESENT = 0x88 };
+enum {
+	CODE_64 = 0x08,
+	DATA = 0x10,
+	CODE_32 = 0x18,
+	USER_CODE = 0x33,
+	USER_DATA = 0x2b,
+	TSS = 0x38,
+	CODE_16 = 0x48,
+	SYSENTER_CODE = 0x58,
+	DATA_NOT_PRESENT = 0x88
+};
 
 /* ---- ring 3 ---- */
 
@@ -231,8 +241,26 @@ static inline void take_interrupts(void)
 	asm volatile("sti; nop; nop; cli" : : : "memory");
 }
 
-enum { VECTOR_DE, VECTOR_DB, VECTOR_NMI, VECTOR_BP, VECTOR_OF, VECTOR_BR, VECTOR_UD, VECTOR_NM, VECTOR_DF,
-	VECTOR_TS = 10, VECTOR_NP, VECTOR_SS, VECTOR_GP, VECTOR_PF, VECTOR_MF = 16, VECTOR_AC, VECTOR_MC, VECTOR_XM };
+enum {
+	VECTOR_DE,
+	VECTOR_DB,
+	VECTOR_NMI,
+	VECTOR_BP,
+	VECTOR_OF,
+	VECTOR_BR,
+	VECTOR_UD,
+	VECTOR_NM,
+	VECTOR_DF,
+	VECTOR_TS = 10,
+	VECTOR_NP,
+	VECTOR_SS,
+	VECTOR_GP,
+	VECTOR_PF,
+	VECTOR_MF = 16,
+	VECTOR_AC,
+	VECTOR_MC,
+	VECTOR_XM
+};
 
 #define CR0_MP (1u << 1)
 #define CR0_EM (1u << 2)

@@ -74,8 +74,8 @@ void set_gate(unsigned vector, void (*entry)(void), unsigned ist, unsigned dpl)
 {
 	const u64 offset = (u64)(uintptr_t)entry;
 
-	idt[vector] = (struct gate){(u16)offset, CODE_64, (u8)ist, (u8)(GATE_INTERRUPT | dpl << 5),
-	        (u16)(offset >> 16), (u32)(offset >> 32), 0};
+	idt[vector] = (struct gate){(u16)offset, CODE_64, (u8)ist, (u8)(GATE_INTERRUPT | dpl << 5), (u16)(offset >> 16),
+	        (u32)(offset >> 32), 0};
 }
 
 static void set_tables(void)
