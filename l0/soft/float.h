@@ -50,7 +50,7 @@ uint64_t soft_float_from_int_64(int64_t a);
 int64_t soft_float_32_to_int(uint32_t a, unsigned size, int truncate);
 int64_t soft_float_64_to_int(uint64_t a, unsigned size, int truncate);
 
-/** RCPSS and RSQRTSS: the nearest value below with 12 significant bits, the same on every host; they raise nothing. */
+/** RCPSS and RSQRTSS: the value cut to 12 bits after the leading one, the same on every host; they raise nothing. */
 uint32_t soft_float_reciprocal(uint32_t a);
 uint32_t soft_float_reciprocal_root(uint32_t a);
 

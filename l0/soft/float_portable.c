@@ -175,7 +175,7 @@ static uint64_t min_max(const struct format *f, enum soft_float_op op, uint64_t 
 
 	if (is_nan(f, a) || is_nan(f, b)) {
 		flags |= MXCSR_INVALID;
-		return b;
+		return take(f, b, &denormal);
 	}
 	a = take(f, a, &denormal);
 	b = take(f, b, &denormal);
@@ -371,10 +371,10 @@ int64_t soft_portable_64_to_int(uint64_t a, unsigned size, int truncate)
 
 /* ---- estimates: relative error below 1.5 * 2^-12 is all that is promised ---- */
 
-/** Cut to 12 significant bits; a tiny result is 0. */
+/** Cut to 12 bits after the leading one; a tiny result is 0. */
 static uint32_t cut(double value)
 {
-	const uint32_t bits = (uint32_t)from_float((float)value) & ~0xfffu;
+	const uint32_t bits = (uint32_t)from_float((float)value) & ~0x7ffu;
 
 	return is_subnormal(&single, bits) ? bits & single.sign : bits;
 }
