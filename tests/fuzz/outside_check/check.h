@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * Stands in for the header of the Check library where test fixtures are used outside a run of Check, which its assertions
- * do not survive: here a failed one aborts, and there are no suites.
+ * Stands in for the header of the Check library where test fixtures are used outside a run of Check, which its
+ * assertions do not survive: here a failed one aborts, and there are no suites.
  */
 #ifndef TESTUDO_TESTS_FUZZ_OUTSIDE_CHECK_H
 #define TESTUDO_TESTS_FUZZ_OUTSIDE_CHECK_H
