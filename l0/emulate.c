@@ -212,6 +212,7 @@ int emulate_exit(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
 	case EXIT_REASON_EXTERNAL_INTERRUPT: /* the host's own, or a window or trap the engine asked for: */
 	case EXIT_REASON_INTERRUPT_WINDOW:   /* delivering what is pending is the run loop's next step */
 	case EXIT_REASON_NMI_WINDOW:
+	case EXIT_REASON_TPR_BELOW_THRESHOLD:
 	case EXIT_REASON_MONITOR_TRAP_FLAG:
 		return 0;
 	case EXIT_REASON_TRIPLE_FAULT:

@@ -23,6 +23,7 @@ struct answer {
 #define F1_ECX                                                                                                         \
 	((1u << 13 /* CX16 */) | (1u << 17 /* PCID */) | (1u << 21 /* x2APIC */) | (1u << 23 /* POPCNT */) | (1u << 31))
 #define F1_ECX_VMX (1u << 5)
+#define F1_EDX_APIC (1u << 9)
 #define F1_ECX_OSXSAVE (1u << 27)
 #define CR4_OSXSAVE (1ull << 18)
 
@@ -81,6 +82,8 @@ void emulate_cpuid(struct vmm *vmm, struct vmcs *vmcs)
 		/* What L1 is offered; an L2 whose L1 lets L0 answer has no VMX. */
 		if (vmm->machine->caps.real_vmx && !vmm->nested.in_l2)
 			answer.ecx |= F1_ECX_VMX;
+		if (vmm->interrupts.on && !(vmm->interrupts.lapic.base_msr & LAPIC_BASE_ENABLED))
+			answer.edx &= ~F1_EDX_APIC; /* SDM vol. 3, 11.4.3 */
 	}
 	gpr[GPR_RAX] = answer.eax;
 	gpr[GPR_RBX] = answer.ebx;

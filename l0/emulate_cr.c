@@ -59,6 +59,24 @@ static void write_owned(struct vmm *vmm, struct vmcs *vmcs, bool cr0, uint64_t v
 		vmcs_set(vmcs, shadow, value);
 }
 
+/* CR8 of an L2 that has L1's: the local APIC's task priority. L1's own does not exit (TPR shadow of vmcs01). */
+static void access_cr8(struct vmm *vmm, struct vmcs *vmcs, enum access access, unsigned gpr)
+{
+	const uint64_t value = emulate_gpr(vmm, vmcs, gpr);
+
+	if (access == ACCESS_TO && value > 15) {
+		emulate_fault(vmm, VECTOR_GP, true, 0);
+		return;
+	}
+	if (access == ACCESS_TO)
+		lapic_set_cr8(&vmm->interrupts.lapic, value);
+	else if (gpr == GPR_RSP)
+		vmcs_set(vmcs, VMCS_GUEST_RSP, lapic_get_cr8(&vmm->interrupts.lapic));
+	else
+		vmm->regs.gpr[gpr] = lapic_get_cr8(&vmm->interrupts.lapic);
+	emulate_advance(vmcs);
+}
+
 int emulate_cr(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
 {
 	const uint64_t qualification = vmcs_get(vmcs, VMCS_EXIT_QUALIFICATION);
@@ -66,6 +84,10 @@ int emulate_cr(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
 
 	if (cr == 3 && access <= ACCESS_FROM) {
 		access_cr3(vmm, vmcs, (enum access)access, gpr);
+		return 0;
+	}
+	if (cr == 8 && access <= ACCESS_FROM && vmm->interrupts.on) {
+		access_cr8(vmm, vmcs, (enum access)access, gpr);
 		return 0;
 	}
 	if ((cr == 0 || cr == 4) && access == ACCESS_TO && vmm->config.memory.foreign) {

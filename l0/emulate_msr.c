@@ -44,6 +44,35 @@ static bool is_vmx_msr(uint32_t msr)
 	return msr == MSR_IA32_FEATURE_CONTROL || (msr >= VMX_MSR_FIRST && msr < VMX_MSR_FIRST + VMX_MSR_COUNT);
 }
 
+/* ---- the TSC of a foreign L1: the clock, moved by vmcs01's offset ---- */
+
+static uint64_t tsc_offset01(const struct vmm *vmm)
+{
+	return vmcs_get(&vmm->vmcs01, VMCS_TSC_OFFSET);
+}
+
+/* A TSC deadline as a value of the clock; 0 disarms, so a deadline before the clock's 0 is at once. */
+static uint64_t deadline_clock(const struct vmm *vmm, uint64_t deadline)
+{
+	const uint64_t clock = deadline - tsc_offset01(vmm);
+
+	if (!deadline)
+		return 0;
+	return clock && clock >> 63 == 0 ? clock : 1;
+}
+
+static bool write_tsc(struct vmm *vmm, struct vmcs *vmcs, uint64_t value)
+{
+	const uint64_t now = vmm->ops->clock(vmm->machine) + vmcs_get(vmcs, VMCS_TSC_OFFSET);
+
+	if (!vmm->interrupts.on)
+		return false;
+	vmcs_set(&vmm->vmcs01, VMCS_TSC_OFFSET, tsc_offset01(vmm) + value - now);
+	if (vmcs != &vmm->vmcs01) /* L1 lets its guest write the one TSC there is */
+		vmcs_set(vmcs, VMCS_TSC_OFFSET, vmcs_get(vmcs, VMCS_TSC_OFFSET) + value - now);
+	return true;
+}
+
 static bool read_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32_t msr, uint64_t *value)
 {
 	const int field = field_of(msr);
@@ -53,8 +82,13 @@ static bool read_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32_
 		*value = emulate_get(vmm, vmcs, (enum vmcs_field)field);
 		return true;
 	}
-	if (vmm->interrupts.on && lapic_owns_msr(msr))
-		return lapic_read_msr(&vmm->interrupts.lapic, msr, value);
+	if (vmm->interrupts.on && lapic_owns_msr(msr)) {
+		if (!lapic_read_msr(&vmm->interrupts.lapic, msr, value))
+			return false;
+		if (msr == MSR_IA32_TSC_DEADLINE && *value)
+			*value += tsc_offset01(vmm);
+		return true;
+	}
 	if (is_vmx_msr(msr)) /* what L1 is offered; an L2 that L1 lets read them through has none */
 		return level == 1 && nested_read_msr(&vmm->nested, msr, value);
 	switch (msr) {
@@ -62,7 +96,7 @@ static bool read_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32_
 		*value = vmm->testdev.msr_value;
 		return true;
 	case MSR_IA32_TSC:
-		*value = vmm->ops->clock(vmm->machine);
+		*value = vmm->ops->clock(vmm->machine) + vmcs_get(vmcs, VMCS_TSC_OFFSET);
 		return true;
 	case MSR_IA32_APIC_BASE:
 		*value = vmm->apic_base;
@@ -127,10 +161,13 @@ static bool write_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32
 	if (field >= 0)
 		return write_field(vmm, vmcs, (enum vmcs_field)field, msr, value);
 	if (vmm->interrupts.on && lapic_owns_msr(msr))
-		return lapic_write_msr(&vmm->interrupts.lapic, msr, value);
+		return lapic_write_msr(
+		        &vmm->interrupts.lapic, msr, msr == MSR_IA32_TSC_DEADLINE ? deadline_clock(vmm, value) : value);
 	if (is_vmx_msr(msr))
 		return level == 1 && nested_write_msr(&vmm->nested, msr, value);
 	switch (msr) {
+	case MSR_IA32_TSC:
+		return write_tsc(vmm, vmcs, value);
 	case TESTDEV_MSR:
 		vmm->testdev.msr_value = value;
 		return true;

@@ -148,15 +148,27 @@ static void deliver_nmi(struct vmm *vmm)
 	vmm->interrupts.lapic.nmi_pending = false;
 }
 
+/* While an NMI waits for the end of another one, L1's IRET exits. */
+static void update_nmi_window(struct vmm *vmm)
+{
+	const uint64_t window = vmm->interrupts.lapic.nmi_pending ? VMX_BIT(PROC_NMI_WINDOW_EXITING) : 0;
+	const enum vmcs_field field = VMCS_PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS;
+
+	vmcs_set(&vmm->vmcs01, field,
+	        (vmcs_get(&vmm->vmcs01, field) & ~(uint64_t)VMX_BIT(PROC_NMI_WINDOW_EXITING)) | window);
+}
+
 static void deliver_from_controllers(struct vmm *vmm)
 {
 	int vector;
 
 	if (vmm->interrupts.lapic.nmi_pending)
 		deliver_nmi(vmm);
+	update_nmi_window(vmm);
 	vector = interrupts_pending(&vmm->interrupts);
 	if (vector >= 0 && nested_deliver_interrupt(&vmm->nested, (uint8_t)vector))
 		interrupts_accept(&vmm->interrupts, (uint8_t)vector);
+	vmcs_set(&vmm->vmcs01, VMCS_TPR_THRESHOLD, lapic_tpr_threshold(&vmm->interrupts.lapic));
 	update_deadline(vmm);
 }
 

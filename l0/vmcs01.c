@@ -79,6 +79,16 @@ void vmcs01_init(struct vmcs *vmcs01, const struct machine *machine, const struc
 	vmcs_set(vmcs01, VMCS_GUEST_DR7, DR7_INITIAL);
 }
 
+void vmcs01_use_interrupts(struct vmcs *vmcs01, const struct nested_page *virtual_apic)
+{
+	const enum vmcs_field pin = VMCS_PIN_BASED_VM_EXECUTION_CONTROLS;
+	const enum vmcs_field proc = VMCS_PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS;
+
+	vmcs_set(vmcs01, pin, vmcs_get(vmcs01, pin) | VMX_BIT(PIN_VIRTUAL_NMIS));
+	vmcs_set(vmcs01, proc, vmcs_get(vmcs01, proc) | VMX_BIT(PROC_TPR_SHADOW) | VMX_BIT(PROC_TSC_OFFSETTING));
+	vmcs_set(vmcs01, VMCS_VIRTUAL_APIC_ADDRESS, virtual_apic->hpa);
+}
+
 /* A clear bit: no exit. Layout: 25.6.9. */
 static void let_through(uint8_t *bitmap, uint32_t msr, bool write)
 {

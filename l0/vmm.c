@@ -199,6 +199,15 @@ int vmm_create(struct vmm *vmm, const struct vmm_config *config, struct refusal 
 	}
 	vmcs01_fill_msr_bitmap(vmm->msr_bitmap01.hva);
 	vmcs01_init(&vmm->vmcs01, vmm->machine, &config->intercepts, &vmm->msr_bitmap01);
+	if (vmm->interrupts.on) {
+		vmm->virtual_apic = vmm->ops->page_alloc(vmm->machine);
+		if (!vmm->virtual_apic.hva) {
+			error = refuse(why, -ENOMEM, "out of memory for the virtual-APIC page");
+			goto fail;
+		}
+		vmcs01_use_interrupts(&vmm->vmcs01, &vmm->virtual_apic);
+		vmm->interrupts.lapic.tpr = (uint32_t *)((uint8_t *)vmm->virtual_apic.hva + 0x80);
+	}
 	error = make_engine(vmm, why);
 	if (error)
 		goto fail;

@@ -83,7 +83,7 @@ static int highest_vector(const struct lapic *lapic, unsigned first)
 static uint32_t processor_priority(const struct lapic *lapic)
 {
 	const int serving = highest_vector(lapic, REG_ISR);
-	const uint32_t tpr = lapic->reg[REG_TPR] & 0xff;
+	const uint32_t tpr = *lapic->tpr & 0xff;
 
 	if (serving < 0 || (uint32_t)serving >> 4 <= tpr >> 4)
 		return tpr;
@@ -209,6 +209,8 @@ static uint32_t read_register(struct lapic *lapic, unsigned reg)
 	switch (reg) {
 	case REG_VERSION:
 		return APIC_VERSION;
+	case REG_TPR:
+		return *lapic->tpr;
 	case REG_PPR:
 		return processor_priority(lapic);
 	case REG_TIMER_CURRENT:
@@ -223,15 +225,30 @@ static uint32_t read_register(struct lapic *lapic, unsigned reg)
 
 static void write_lvt(struct lapic *lapic, unsigned reg, uint32_t value)
 {
+	const uint32_t before = lapic->reg[reg];
+
 	lapic->reg[reg] = value & (reg == REG_LVT_TIMER ? LVT_BITS | 3u << 17 : LVT_BITS);
 	/* 11.4.7.2: while the APIC is disabled by software the mask bits stay set. */
 	if (!(lapic->reg[REG_SVR] & SVR_ENABLED))
 		lapic->reg[reg] |= LVT_MASKED;
-	if (reg == REG_LVT_TIMER) {
-		if (TIMER_MODE(value) != TIMER_TSC_DEADLINE)
-			lapic->tsc_deadline = 0;
-		timer_arm(lapic);
+	/* To and from TSC-deadline mode the timer is disarmed; between the others it counts on (11.5.4.1). */
+	if (reg == REG_LVT_TIMER &&
+	        (TIMER_MODE(value) == TIMER_TSC_DEADLINE) != (TIMER_MODE(before) == TIMER_TSC_DEADLINE)) {
+		lapic->tsc_deadline = 0;
+		lapic->timer_deadline = ~0ull;
 	}
+}
+
+/* The count goes on from where it is, at the new rate. */
+static void write_divide(struct lapic *lapic, uint32_t value)
+{
+	const uint64_t left = timer_current(lapic);
+
+	lapic->reg[REG_TIMER_DIVIDE] = value & 0xb;
+	if (lapic->timer_deadline == ~0ull)
+		return;
+	lapic->timer_deadline = lapic->clock(lapic->ctx) + (left << divide_shift(lapic));
+	lapic->timer_start = lapic->timer_deadline - ((uint64_t)lapic->reg[REG_TIMER_INITIAL] << divide_shift(lapic));
 }
 
 static void write_register(struct lapic *lapic, unsigned reg, uint32_t value)
@@ -239,7 +256,7 @@ static void write_register(struct lapic *lapic, unsigned reg, uint32_t value)
 	timer_update(lapic);
 	switch (reg) {
 	case REG_TPR:
-		lapic->reg[reg] = value & 0xff;
+		*lapic->tpr = value & 0xff;
 		break;
 	case REG_EOI:
 		end_of_interrupt(lapic);
@@ -274,8 +291,7 @@ static void write_register(struct lapic *lapic, unsigned reg, uint32_t value)
 		timer_arm(lapic);
 		break;
 	case REG_TIMER_DIVIDE:
-		lapic->reg[reg] = value & 0xb;
-		timer_arm(lapic);
+		write_divide(lapic, value);
 		break;
 	case REG_ICR_HIGH:
 		lapic->reg[reg] = value;
@@ -318,6 +334,7 @@ static void mmio_write(void *ctx, uint64_t offset, unsigned size, uint64_t value
 static void reset_registers(struct lapic *lapic)
 {
 	memset(lapic->reg, 0, sizeof(lapic->reg));
+	*lapic->tpr = 0;
 	lapic->reg[REG_SVR] = 0xff;
 	lapic->reg[REG_DFR] = 0xffffffffu;
 	for (unsigned reg = REG_LVT_TIMER; reg <= REG_LVT_ERROR; reg++)
@@ -452,12 +469,19 @@ uint64_t lapic_deadline(const struct lapic *lapic)
 
 uint64_t lapic_get_cr8(const struct lapic *lapic)
 {
-	return lapic->reg[REG_TPR] >> 4 & 15;
+	return *lapic->tpr >> 4 & 15;
 }
 
 void lapic_set_cr8(struct lapic *lapic, uint64_t cr8)
 {
-	lapic->reg[REG_TPR] = (uint32_t)(cr8 & 15) << 4;
+	*lapic->tpr = (uint32_t)(cr8 & 15) << 4;
+}
+
+uint32_t lapic_tpr_threshold(const struct lapic *lapic)
+{
+	const int vector = is_enabled(lapic) ? highest_vector(lapic, REG_IRR) : -1;
+
+	return vector >= 0 && (uint32_t)vector >> 4 <= (*lapic->tpr >> 4 & 15) ? (uint32_t)vector >> 4 : 0;
 }
 
 int lapic_init(struct lapic *lapic, void *ctx, uint64_t (*clock)(void *ctx), struct bus *bus)
@@ -467,6 +491,7 @@ int lapic_init(struct lapic *lapic, void *ctx, uint64_t (*clock)(void *ctx), str
 	memset(lapic, 0, sizeof(*lapic));
 	lapic->ctx = ctx;
 	lapic->clock = clock;
+	lapic->tpr = &lapic->reg[REG_TPR];
 	lapic->base_msr = LAPIC_GPA | BASE_ENABLED | BASE_BSP;
 	reset_registers(lapic);
 	return bus_add_mmio(bus, &range);

@@ -13,6 +13,7 @@
 
 #define LAPIC_GPA 0xfee00000ull
 #define MSR_IA32_APIC_BASE 0x1bu
+#define LAPIC_BASE_ENABLED (1u << 11)
 #define MSR_IA32_TSC_DEADLINE 0x6e0u
 #define MSR_X2APIC_FIRST 0x800u
 #define MSR_X2APIC_LAST 0x8ffu
@@ -27,6 +28,8 @@ struct lapic {
 	uint64_t timer_deadline; /**< clock() of the next expiry; ~0 = none */
 	uint64_t tsc_deadline;   /**< IA32_TSC_DEADLINE; 0 = not armed */
 	bool nmi_pending;        /**< an NMI was sent to this CPU */
+	/** The task-priority register: in `reg`, or in the virtual-APIC page where MOV to CR8 writes it. */
+	uint32_t *tpr;
 };
 
 /** Reset and put the xAPIC page on the bus. 0 or -errno (see bus_add_mmio). */
@@ -54,6 +57,8 @@ uint64_t lapic_deadline(const struct lapic *lapic);
 
 /** The task-priority register as CR8 shows it (bits 7:4). */
 uint64_t lapic_get_cr8(const struct lapic *lapic);
+/** Below which task priority (bits 7:4) an interrupt that waits can be taken; 0: none waits for that. */
+uint32_t lapic_tpr_threshold(const struct lapic *lapic);
 void lapic_set_cr8(struct lapic *lapic, uint64_t cr8);
 
 #endif

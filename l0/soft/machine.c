@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "code.h"
+#include "cpuid.h"
 #include "tlb.h"
 
 #define PAGE 4096ull
@@ -386,6 +387,26 @@ static int machine_write_msr(struct machine *machine, unsigned level, uint32_t m
 	return soft_write_msr(&soft_of(machine)->cpu, msr, value) ? 0 : -EINVAL;
 }
 
+static void machine_cpuid(struct machine *machine, uint32_t leaf, uint32_t subleaf, uint32_t registers[4])
+{
+	struct soft_cpuid out;
+
+	soft_cpuid(leaf, subleaf, &out);
+	registers[0] = out.eax;
+	registers[1] = out.ebx;
+	registers[2] = out.ecx;
+	registers[3] = out.edx;
+}
+
+/** x87 and SSE state, as leaf 0DH says; the x87 is always on. */
+static int machine_xsetbv(struct machine *machine, uint32_t index, uint64_t value)
+{
+	if (index || !(value & 1) || value & ~3ull)
+		return -EINVAL;
+	soft_of(machine)->cpu.xcr0 = value;
+	return 0;
+}
+
 const struct machine_ops machine_soft = {
         .name = "soft",
         .probe = probe,
@@ -405,4 +426,6 @@ const struct machine_ops machine_soft = {
         .read_msr = machine_read_msr,
         .write_msr = machine_write_msr,
         .set_deadline = set_deadline,
+        .cpuid = machine_cpuid,
+        .xsetbv = machine_xsetbv,
 };
