@@ -134,6 +134,7 @@ START_TEST(what_is_no_multiboot_elf_is_refused)
 	ck_assert(!multiboot_is(elf.bytes, TEST_ELF_BYTES));
 	ck_assert_int_eq(load(NULL), -ENOEXEC);
 	ck_assert(!multiboot_is(elf.bytes, 11));
+	teardown();
 	setup();
 	memset(line, 'x', sizeof(line) - 1);
 	ck_assert_int_eq(load(line), -E2BIG);
