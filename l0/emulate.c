@@ -15,6 +15,7 @@ void emulate_set(struct vmcs *vmcs, enum vmcs_field field, uint64_t value)
 {
 	vmcs->field[field] = value;
 	vmcs_mask_set(&vmcs->dirty, field);
+	vmcs_mask_set(&vmcs->written, field);
 	vmcs_mask_clear(&vmcs->stale, field);
 }
 

@@ -87,6 +87,14 @@ struct machine_caps {
 	bool patches_sites; /**< replaces the instructions of the site table (abi/sites.h) */
 	bool hardware_shadowing; /**< VMREAD and VMWRITE in non-root obey the VMREAD/VMWRITE bitmaps and the linked
 	                            region */
+	/** Keeps vmcs.written, and where it executes L1's VMWRITE to a shadow region (or L1 does so itself,
+	 * paravirtual) the region's dirty mask is kept too. False: the engine compares every field. */
+	bool marks_written;
+	/** Of L1's on_demand registers it is enough to load those whose value in vmcs01 changes: the handlers of exits
+	 * do not change them (l0/kvm/README.md says what that means for an L1 that does). */
+	bool keeps_l1_registers;
+	/** Looks into vmcs02's bitmaps only after nested_merge_bitmaps; they need not be merged at each entry. */
+	bool asks_for_bitmaps;
 };
 
 /** Width of L1-physical addresses where the machine says nothing else. */

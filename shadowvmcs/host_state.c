@@ -101,6 +101,13 @@ static void load_msrs(const struct host_load *h)
 	set01(h, VMCS_GUEST_IA32_SYSENTER_ESP, FIELD(HOST_IA32_SYSENTER_ESP));
 	set01(h, VMCS_GUEST_IA32_SYSENTER_EIP, FIELD(HOST_IA32_SYSENTER_EIP));
 	load_efer(h);
+}
+
+/* Registers that keep L2's values where the exit does not load them. */
+static void load_kept(const struct host_load *h)
+{
+	const struct vmcs *v = h->v;
+
 	load_or_keep(h, VMCS_GUEST_IA32_PAT, EXIT(LOAD_IA32_PAT), FIELD(HOST_IA32_PAT));
 	load_or_keep(h, VMCS_GUEST_IA32_PERF_GLOBAL_CTRL, EXIT(LOAD_IA32_PERF_GLOBAL_CTRL),
 	        FIELD(HOST_IA32_PERF_GLOBAL_CTRL));
@@ -200,14 +207,81 @@ static bool load_pdptes(const struct host_load *h)
 	return true;
 }
 
+/* Guest fields of vmcs01 that a VM exit loads other than at each exit anew (load_rest), and what load_control_register
+ * reads besides. */
+#define SEGMENT_TARGETS(X, w, seg)                                                                                     \
+	X(w, GUEST_##seg##_SELECTOR)                                                                                   \
+	| X(w, GUEST_##seg##_BASE) | X(w, GUEST_##seg##_LIMIT) | X(w, GUEST_##seg##_ACCESS_RIGHTS)
+#define LASTING_TARGETS(X, w)                                                                                          \
+	SEGMENT_TARGETS(X, w, ES)                                                                                      \
+	| SEGMENT_TARGETS(X, w, CS) | SEGMENT_TARGETS(X, w, SS) | SEGMENT_TARGETS(X, w, DS) |                          \
+	        SEGMENT_TARGETS(X, w, FS) | SEGMENT_TARGETS(X, w, GS) | SEGMENT_TARGETS(X, w, TR) |                    \
+	        SEGMENT_TARGETS(X, w, LDTR) | X(w, GUEST_GDTR_BASE) | X(w, GUEST_GDTR_LIMIT) | X(w, GUEST_IDTR_BASE) | \
+	        X(w, GUEST_IDTR_LIMIT) | X(w, GUEST_CR0) | X(w, GUEST_CR3) | X(w, GUEST_CR4) |                         \
+	        X(w, CR0_GUEST_HOST_MASK) | X(w, CR4_GUEST_HOST_MASK) | X(w, CR0_READ_SHADOW) |                        \
+	        X(w, CR4_READ_SHADOW) | X(w, GUEST_DR7) | X(w, GUEST_IA32_DEBUGCTL) | X(w, GUEST_IA32_SYSENTER_CS) |   \
+	        X(w, GUEST_IA32_SYSENTER_ESP) | X(w, GUEST_IA32_SYSENTER_EIP) | X(w, GUEST_IA32_EFER) |                \
+	        X(w, GUEST_PDPTE0) | X(w, GUEST_PDPTE1) | X(w, GUEST_PDPTE2) | X(w, GUEST_PDPTE3)
+#define EACH_EXIT_TARGETS(X, w)                                                                                        \
+	X(w, GUEST_RIP)                                                                                                \
+	| X(w, GUEST_RSP) | X(w, GUEST_RFLAGS) | X(w, GUEST_INTERRUPTIBILITY_STATE) | X(w, GUEST_ACTIVITY_STATE) |     \
+	        X(w, GUEST_PENDING_DEBUG_EXCEPTIONS) | X(w, VM_ENTRY_CONTROLS) | X(w, GUEST_IA32_PAT) |                \
+	        X(w, GUEST_IA32_PERF_GLOBAL_CTRL) | X(w, GUEST_IA32_BNDCFGS)
+/* Masks and shadows are not taken over here, so their marks are merge.c's to clear. */
+#define TAKEN_TARGETS(X, w)                                                                                            \
+	(LASTING_TARGETS(X, w) | EACH_EXIT_TARGETS(X, w)) &                                                            \
+	        ~(uint64_t)(X(w, CR0_GUEST_HOST_MASK) | X(w, CR4_GUEST_HOST_MASK))
+
+static const struct vmcs_mask lasting = VMCS_MASK_OF(LASTING_TARGETS);
+static const struct vmcs_mask taken = VMCS_MASK_OF(TAKEN_TARGETS);
+
+/*
+ * Exit after exit loads the same host state. What of it vmcs01 still holds need not be loaded again: the last exit
+ * loaded it (host_state_loaded: and checked12's host state has not changed since, nested_snapshot_vmcs12), and no mark
+ * says that L1, L0 or the machine changed it. A stale register of L1 may have changed unless the machine knows better.
+ */
+static bool stands(const struct host_load *h)
+{
+	const struct vmcs *vmcs01 = h->vmcs01;
+	uint64_t changed = 0;
+
+	if (!h->ran || !h->nested->host_state_loaded || !transition_marked(h->nested))
+		return false;
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
+		changed |= vmcs01->written.word[word] & lasting.word[word];
+	if (!h->nested->config.machine.keeps_l1_registers) {
+		for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
+			changed |= vmcs01->stale.word[word] & lasting.word[word];
+	}
+	return changed == 0;
+}
+
+static void take_marks(const struct host_load *h)
+{
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
+		h->vmcs01->written.word[word] &= ~taken.word[word];
+}
+
 bool host_state_load(struct nested *nested, bool ran)
 {
 	const struct host_load h = {
 	        .nested = nested, .v = &nested->checked12, .vmcs01 = nested->config.vmcs01, .ran = ran};
 
-	load_control_registers(&h);
-	load_msrs(&h);
-	load_segments(&h);
+	const struct vmcs *v = h.v;
+	bool loaded = true;
+
+	if (!stands(&h)) {
+		load_control_registers(&h);
+		load_msrs(&h);
+		load_segments(&h);
+		loaded = load_pdptes(&h);
+		/* Else an exit reads L1's memory, or L2's EFER. */
+		nested->host_state_loaded =
+		        EXIT(LOAD_IA32_EFER) &&
+		        !transition_pae_paging(FIELD(HOST_CR0), FIELD(HOST_CR4), EXIT(HOST_ADDRESS_SPACE_SIZE));
+	}
+	load_kept(&h);
 	load_rest(&h);
-	return load_pdptes(&h);
+	take_marks(&h);
+	return loaded;
 }

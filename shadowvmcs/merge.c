@@ -63,8 +63,16 @@ static bool is_dirty(const struct merge *m, enum vmcs_field field)
 
 /* ---- vmcs01's part ---- */
 
-/* Controls of vmcs01 that vmcs02 depends on. L0 changes them rarely and any time; comparing costs less than trusting a
- * dirty mask that the machine clears whenever L1 runs. */
+#define INPUTS01(X, w)                                                                                                 \
+	X(w, PIN_BASED_VM_EXECUTION_CONTROLS)                                                                          \
+	| X(w, PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS) |                                                        \
+	        X(w, SECONDARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS) | X(w, PRIMARY_VM_EXIT_CONTROLS) |               \
+	        X(w, EXCEPTION_BITMAP) | X(w, PAGE_FAULT_ERROR_CODE_MASK) | X(w, PAGE_FAULT_ERROR_CODE_MATCH) |        \
+	        X(w, CR0_GUEST_HOST_MASK) | X(w, CR4_GUEST_HOST_MASK) | X(w, TSC_OFFSET) | X(w, TSC_MULTIPLIER) |      \
+	        X(w, XSS_EXITING_BITMAP) | X(w, ENCLS_EXITING_BITMAP) | X(w, PLE_GAP) | X(w, PLE_WINDOW)
+
+/* Controls of vmcs01 that vmcs02 depends on. L0 changes them rarely and any time: where no mark says that it did they
+ * are not looked at, else compared. */
 static bool inputs01_changed(struct nested *nested)
 {
 	static const enum vmcs_field inputs[] = {VMCS_PIN_BASED_VM_EXECUTION_CONTROLS,
@@ -76,8 +84,19 @@ static bool inputs01_changed(struct nested *nested)
 	/* Asked for while L1 ran; no part of vmcs02 (merge_fields.c). */
 	const uint64_t windows = VMX_BIT(PROC_INTERRUPT_WINDOW_EXITING) | VMX_BIT(PROC_NMI_WINDOW_EXITING) |
 	                         VMX_BIT(PROC_MONITOR_TRAP_FLAG);
+	static const struct vmcs_mask marks = VMCS_MASK_OF(INPUTS01);
+	struct vmcs *vmcs01 = nested->config.vmcs01;
 	uint64_t difference = 0;
 
+	/* VM_ENTRY_CONTROLS is a target of host_state.c, which clears its mark. */
+	if (transition_marked(nested) && !nested->merge_all && !vmcs_mask_meets(&marks, &vmcs01->written) &&
+	        vmcs01->field[VMCS_VM_ENTRY_CONTROLS] == nested->merge.entry_controls01)
+		return false;
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
+		vmcs01->written.word[word] &= ~marks.word[word];
+	nested->merge.entry_controls01 = vmcs01->field[VMCS_VM_ENTRY_CONTROLS];
+	/* L1's host state depends on the masks of CR0 and CR4. */
+	nested->host_state_loaded = false;
 	_Static_assert(sizeof(inputs) / sizeof(inputs[0]) ==
 	                       sizeof(nested->merge.inputs01) / sizeof(nested->merge.inputs01[0]),
 	        "each input is remembered");
@@ -209,6 +228,102 @@ static void merge_efer(const struct merge *m)
 	set02_if_new(m, VMCS_GUEST_IA32_EFER, efer);
 }
 
+/* Registers that L2 inherits where vmcs12 does not load them; nothing else decides their value. */
+#define INHERITABLE_FIELDS(X, w)                                                                                       \
+	X(w, GUEST_DR7)                                                                                                \
+	| X(w, GUEST_IA32_DEBUGCTL) | X(w, GUEST_IA32_PAT) | X(w, GUEST_IA32_PERF_GLOBAL_CTRL) |                       \
+	        X(w, GUEST_IA32_BNDCFGS)
+static const struct vmcs_mask inheritable_fields = VMCS_MASK_OF(INHERITABLE_FIELDS);
+
+/* The entry loads this special field from vmcs12 as it is. */
+static bool entry_loads(const struct vmcs *v, const struct vmcs *v01, enum vmcs_field field)
+{
+	switch ((int)field) {
+	case VMCS_GUEST_CR0:
+		return FIELD01(CR0_GUEST_HOST_MASK) == 0;
+	case VMCS_GUEST_CR4:
+		return FIELD01(CR4_GUEST_HOST_MASK) == 0;
+	case VMCS_GUEST_DR7:
+	case VMCS_GUEST_IA32_DEBUGCTL:
+		return ENTRY(LOAD_DEBUG_CONTROLS);
+	case VMCS_GUEST_IA32_PAT:
+		return ENTRY(LOAD_IA32_PAT);
+	case VMCS_GUEST_IA32_EFER:
+		return ENTRY(LOAD_IA32_EFER);
+	case VMCS_GUEST_IA32_PERF_GLOBAL_CTRL:
+		return ENTRY(LOAD_IA32_PERF_GLOBAL_CTRL);
+	case VMCS_GUEST_IA32_BNDCFGS:
+		return ENTRY(LOAD_IA32_BNDCFGS);
+	case VMCS_GUEST_PDPTE0:
+	case VMCS_GUEST_PDPTE1:
+	case VMCS_GUEST_PDPTE2:
+	case VMCS_GUEST_PDPTE3:
+		return PROC2(ENABLE_EPT);
+	default: /* the PML index is L0's */
+		return false;
+	}
+}
+
+void merge_learn_registers(struct nested *nested)
+{
+	const struct vmcs *v = &nested->checked12, *v01 = nested->config.vmcs01;
+	struct merge_state *state = &nested->merge;
+
+	state->loaded = state->inherited = state->always_saved = (struct vmcs_mask){0};
+	for (unsigned i = 0; i < VMCS_FIELD_COUNT; i++) {
+		const enum vmcs_field field = (enum vmcs_field)i;
+		const bool special = vmcs_mask_has(&transition_special_fields, field);
+		const bool loads = special && entry_loads(v, v01, field);
+		const bool saves = special ? transition_saves(v, field) : vmcs_field_infos[i].how == VMCS_HOW_GUEST;
+		if (loads)
+			vmcs_mask_set(&state->loaded, field);
+		if (special && !loads && vmcs_mask_has(&inheritable_fields, field))
+			vmcs_mask_set(&state->inherited, field);
+		if (saves && special && !loads)
+			vmcs_mask_set(&state->always_saved, field);
+		vmcs_mask_clear(&state->saved, field);
+		if (saves)
+			vmcs_mask_set(&state->saved, field);
+	}
+	state->registers_each_entry = !PROC2(ENABLE_EPT) || !ENTRY(LOAD_IA32_EFER) || FIELD01(CR0_GUEST_HOST_MASK) ||
+	                              FIELD01(CR4_GUEST_HOST_MASK) ||
+	                              (transition_proc2(v01) & VMX_BIT(PROC2_ENABLE_PML));
+	state->registers_known = true;
+}
+
+/*
+ * Special fields for which nothing is to be done: neither L1 (dirty), nor L2 or L0 (written) changed one that is
+ * loaded, none stayed in the machine that vmcs12 does not expect there, and what L2 inherits is in vmcs02 already.
+ */
+static bool registers_stand(const struct merge *m)
+{
+	const struct merge_state *state = &m->nested->merge;
+	const struct vmcs *vmcs02 = &m->nested->vmcs02;
+	uint64_t changed = 0;
+
+	if (m->wide || state->registers_each_entry || !transition_marked(m->nested))
+		return false;
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
+		const uint64_t unsaved = vmcs02->stale.word[word] & ~m->v->stale.word[word];
+		const uint64_t own = transition_special_fields.word[word] & ~state->inherited.word[word];
+		changed |= (vmcs02->written.word[word] | m->v->dirty.word[word] | unsaved) & own;
+		changed |= (vmcs02->stale.word[word] | m->v01->stale.word[word]) & state->inherited.word[word];
+	}
+	VMCS_FOR_EACH(field, state->inherited)
+	{
+		changed |= vmcs02->field[field] ^ m->v01->field[field];
+	}
+	return changed == 0;
+}
+
+/* From here on vmcs02 and vmcs12 agree on these. */
+static void take_marks(const struct merge *m)
+{
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
+		m->nested->vmcs02.written.word[word] &= ~(m->nested->merge.loaded.word[word] & ~m->v->stale.word[word]);
+	}
+}
+
 static void merge_registers(const struct merge *m)
 {
 	const struct vmcs *v = m->v;
@@ -288,6 +403,8 @@ static void find_bitmaps(const struct merge *m)
 static void merge_bitmap(
         const uint64_t open[8], void *page02, const uint8_t *bitmap01, const uint8_t *bitmap12, uint64_t without)
 {
+	if (!page02 || !bitmap01)
+		return;
 	for (unsigned i = 0; i < 8; i++) {
 		for (uint64_t bits = open[i]; bits != 0; bits &= bits - 1) {
 			const unsigned at = (i * 64 + (unsigned)__builtin_ctzll(bits)) * sizeof(uint64_t);
@@ -302,11 +419,11 @@ static void merge_bitmap(
 	}
 }
 
-static void merge_bitmaps(const struct merge *m)
+void nested_merge_bitmaps(struct nested *nested)
 {
-	const struct vmcs *v = m->v;
-	const struct nested_config *config = &m->nested->config;
-	const struct merge_state *state = &m->nested->merge;
+	const struct vmcs *v = &nested->checked12;
+	const struct nested_config *config = &nested->config;
+	const struct merge_state *state = &nested->merge;
 	/* Without a bitmap, or with one that is nowhere, every access exits, or with neither I/O control none. */
 	const uint64_t io_without = PROC(USE_IO_BITMAPS) || PROC(UNCONDITIONAL_IO_EXITING) ? ~0ull : 0;
 
@@ -355,19 +472,26 @@ static void flush_shared_vpid(const struct merge *m)
 bool merge_needs_fetch(const struct nested *nested)
 {
 	const struct vmcs *v = nested->vmcs12, *v01 = nested->config.vmcs01;
+	struct vmcs_mask stale = nested->config.machine.on_demand;
 
 	if (!vmcs_mask_meets(&v->stale, &nested->config.machine.on_demand))
 		return false;
-	/* Checks compare them with what L1 wrote; without EPT the paging mode decides where PDPTEs come from; if EFER is
-	 * not loaded, LME depends on CR0; bits that L0 owns are split between register and shadow. */
+	/* Checks compare them with what L1 wrote; without EPT the paging mode decides where PDPTEs come from; if EFER
+	 * is not loaded, LME depends on CR0; bits that L0 owns are split between register and shadow. */
 	if (vmcs_mask_meets(&v->dirty, &checks_compared_fields) || !PROC2(ENABLE_EPT) || !ENTRY(LOAD_IA32_EFER) ||
 	        FIELD01(CR0_GUEST_HOST_MASK) || FIELD01(CR4_GUEST_HOST_MASK))
 		return true;
 	/* The next exit will not save it, so vmcs12 must have what the last one saved. */
-	VMCS_FOR_EACH(field, nested->config.machine.on_demand)
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
+		stale.word[word] &= v->stale.word[word] & transition_special_fields.word[word];
+	if (nested->merge.registers_known && !vmcs_mask_meets(&v->dirty, &wide_fields)) {
+		for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
+			stale.word[word] &= ~nested->merge.saved.word[word];
+		return !vmcs_mask_empty(&stale);
+	}
+	VMCS_FOR_EACH(field, stale)
 	{
-		if (vmcs_mask_has(&v->stale, field) && vmcs_mask_has(&transition_special_fields, field) &&
-		        !transition_saves(v, field))
+		if (!transition_saves(v, field))
 			return true;
 	}
 	return false;
@@ -379,13 +503,17 @@ static void merge_each_entry(const struct merge *m)
 {
 	const struct vmcs *v = m->v;
 
-	merge_registers(m);
-	merge_pdptes(m);
+	if (!registers_stand(m)) {
+		merge_registers(m);
+		merge_pdptes(m);
+		take_marks(m);
+	}
 	set02_if_new(m, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION, FIELD(VM_ENTRY_INTERRUPTION_INFORMATION));
 	set02_if_new(m, VMCS_VM_ENTRY_EXCEPTION_ERROR_CODE, FIELD(VM_ENTRY_EXCEPTION_ERROR_CODE));
 	set02_if_new(m, VMCS_VM_ENTRY_INSTRUCTION_LENGTH, FIELD(VM_ENTRY_INSTRUCTION_LENGTH));
 	set02_if_new(m, VMCS_VMX_PREEMPTION_TIMER_VALUE, FIELD(VMX_PREEMPTION_TIMER_VALUE));
-	merge_bitmaps(m);
+	if (!m->nested->config.machine.asks_for_bitmaps)
+		nested_merge_bitmaps(m->nested);
 	flush_shared_vpid(m);
 }
 
@@ -397,8 +525,10 @@ int merge_vmcs02(struct nested *nested)
 	int error;
 
 	m.wide = inputs01_changed(nested) || everything || vmcs_mask_meets(&nested->checked12.dirty, &wide_fields);
-	if (m.wide)
+	if (m.wide) {
 		find_bitmaps(&m);
+		merge_learn_registers(nested);
+	}
 	if (everything)
 		merge_everything(&m);
 	else

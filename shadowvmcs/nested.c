@@ -37,6 +37,7 @@ static void forget_l1_state(struct nested *nested)
 	nested->pending_kind = 0;
 	nested->last_vmcs12 = NULL;
 	nested->failed_check = NULL;
+	nested->host_state_loaded = false;
 	nested->vmx_abort = 0;
 	nested->feature_control = nested->config.feature_control;
 	memset(&nested->checked12, 0, sizeof(nested->checked12));
@@ -98,9 +99,11 @@ bool nested_write_msr(struct nested *nested, uint32_t msr, uint64_t value)
 static void take_field(struct nested *nested, unsigned field)
 {
 	const uint64_t value = *(volatile const uint64_t *)&nested->vmcs12->field[field];
-	const enum vmcs_width width = vmcs_encoding_width(vmcs_field_infos[field].encoding);
+	const uint32_t encoding = vmcs_field_infos[field].encoding;
 
-	nested->checked12.field[field] = value & vmcs_width_mask(width);
+	nested->checked12.field[field] = value & vmcs_width_mask(vmcs_encoding_width(encoding));
+	if (vmcs_encoding_type(encoding) == VMCS_TYPE_HOST || field == VMCS_PRIMARY_VM_EXIT_CONTROLS)
+		nested->host_state_loaded = false;
 }
 
 void nested_snapshot_vmcs12(struct nested *nested)

@@ -92,6 +92,7 @@ struct nested_config {
 struct merge_state {
 	/** Controls of vmcs01 that vmcs02 was last made from (merge.c, inputs01). */
 	uint64_t inputs01[16];
+	uint64_t entry_controls01;
 	/** L1's bitmap pages in L0's address space; NULL: vmcs12 uses none, or its address is no RAM. */
 	const uint8_t *msr_bitmap12;
 	const uint8_t *io_bitmap12[2];
@@ -99,6 +100,15 @@ struct merge_state {
 	uint64_t msr_open[8];
 	uint64_t io_open[2][8];
 	bool bitmaps_known;
+	/*
+	 * Guest state with the controls of the last merge (merge_learn_registers): fields that an exit saves; of those
+	 * the ones to save whatever vmcs02.written says, because entries do not load them from vmcs12; special fields
+	 * that entries load from vmcs12 as they are; special fields that L2 inherits from L1.
+	 */
+	struct vmcs_mask saved, always_saved, loaded, inherited;
+	bool registers_known;
+	/** Some special field depends on more than vmcs12, vmcs02 and vmcs01 say: all of them at each entry. */
+	bool registers_each_entry;
 	/** The VPID12 that last used the VPID02 several of them share, 0 = none (nested_vpid02). */
 	uint32_t shared_vpid12;
 };
@@ -126,6 +136,11 @@ struct nested {
 	 * setting dirty bits: vmcs02 already holds those values.
 	 */
 	struct vmcs checked12;
+	/** Fields of vmcs12 that reflection changed and the shadow region does not show yet. */
+	struct vmcs_mask reflected;
+	struct vmcs_mask shadow_rw, shadow_all; /**< shadowed fields: read-write ones, and these with the read-only */
+	/** vmcs01's guest state is the host state of checked12, but for what vmcs01.written marks (host_state.c). */
+	bool host_state_loaded;
 	uint64_t feature_control; /**< IA32_FEATURE_CONTROL of L1 */
 	struct merge_state merge;
 	/** VMX-abort indicator (SDM vol. 3, 28.7) of an exit that could not be completed; 0 = none. L1 is then in the
@@ -306,6 +321,9 @@ void nested_reflect(struct nested *nested);
  */
 void nested_reflect_made(struct nested *nested, uint32_t reason, uint64_t qualification, uint32_t interruption_info,
         uint32_t error_code);
+
+/** Merge L1's bitmaps into vmcs02's again: what a machine with asks_for_bitmaps calls before it looks into them. */
+void nested_merge_bitmaps(struct nested *nested);
 
 /** VMCS shadowing (shadow.c). Before an entry: changed read-write fields from the region into vmcs12. After: back. */
 void shadow_to_vmcs12(struct nested *nested);

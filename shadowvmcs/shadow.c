@@ -17,27 +17,7 @@
 #include <string.h>
 
 #include "nested.h"
-
-/* Members of a shadow class, from the fact file. */
-#define LIST_RW_RW(name) VMCS_##name,
-#define LIST_RW_RO(name)
-#define LIST_RW_NONE(name)
-#define LIST_RO_RW(name)
-#define LIST_RO_RO(name) VMCS_##name,
-#define LIST_RO_NONE(name)
-
-static const uint8_t rw_fields[] = {
-#define VMCS_FIELD(name, encoding, how, shadow, section, text) LIST_RW_##shadow(name)
-#include "vmcs_fields.def"
-#undef VMCS_FIELD
-};
-static const uint8_t ro_fields[] = {
-#define VMCS_FIELD(name, encoding, how, shadow, section, text) LIST_RO_##shadow(name)
-#include "vmcs_fields.def"
-#undef VMCS_FIELD
-};
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#include "transition.h"
 
 static struct vmcs *region_of(const struct nested *nested)
 {
@@ -78,8 +58,11 @@ void shadow_init(struct nested *nested)
 		if (!shadowed(nested, field))
 			continue;
 		let_through(vmread, field);
-		if (vmcs_field_infos[field].shadow == VMCS_SHADOW_RW)
-			let_through(vmwrite, field);
+		vmcs_mask_set(&nested->shadow_all, (enum vmcs_field)field);
+		if (vmcs_field_infos[field].shadow != VMCS_SHADOW_RW)
+			continue;
+		let_through(vmwrite, field);
+		vmcs_mask_set(&nested->shadow_rw, (enum vmcs_field)field);
 	}
 	memset(region_of(nested), 0, sizeof(struct vmcs));
 	region_of(nested)->revision_id = VMCS_REVISION_ID | VMCS_SHADOW_INDICATOR;
@@ -105,11 +88,26 @@ static void set_control(struct nested *nested, bool on)
 	vmcs_set(vmcs01, VMCS_VMCS_LINK_POINTER, on ? nested->config.shadow_region.hpa : ~0ull);
 }
 
+static void put_fields(struct nested *nested, const struct vmcs_mask *fields)
+{
+	VMCS_FOR_EACH(field, *fields)
+	{
+		const uint64_t value = nested->vmcs12->field[field];
+
+		if (region_of(nested)->field[field] == value)
+			continue;
+		region_of(nested)->field[field] = value;
+		nested->counters[COUNTER_SHADOW_FIELDS_FROM_VMCS12]++;
+	}
+}
+
 void shadow_start(struct nested *nested)
 {
 	if (!active(nested))
 		return;
-	shadow_from_vmcs12(nested);
+	put_fields(nested, &nested->shadow_all);
+	nested->reflected = (struct vmcs_mask){0};
+	region_of(nested)->dirty = (struct vmcs_mask){0};
 	set_control(nested, true);
 }
 
@@ -127,55 +125,68 @@ static uint64_t region_value(const struct nested *nested, unsigned field)
 	return *(volatile const uint64_t *)&region_of(nested)->field[field] & vmcs_width_mask(width);
 }
 
+/* Read-write fields that may differ from vmcs12: those marked dirty in the region, once. Else, all. */
+static struct vmcs_mask take_marks(struct nested *nested)
+{
+	struct vmcs_mask fields = nested->shadow_rw;
+
+	if (!nested->config.machine.marks_written)
+		return fields;
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
+		volatile uint64_t *dirty = &region_of(nested)->dirty.word[word];
+		const uint64_t bits = *dirty;
+		if (bits != 0)
+			*dirty = 0;
+		fields.word[word] &= bits;
+	}
+	return fields;
+}
+
+/*
+ * The marks of a paravirtual L1 are its own to set (abi/boot_info.h): a write without one is lost or comes late, to
+ * nobody's harm but L1's.
+ */
 void shadow_to_vmcs12(struct nested *nested)
 {
-	uint64_t moved = 0;
+	struct vmcs_mask fields;
 
 	if (!active(nested))
 		return;
-	for (unsigned i = 0; i < LENGTH(rw_fields); i++) {
-		const unsigned field = rw_fields[i];
-		const uint64_t value = region_value(nested, field);
+	fields = take_marks(nested);
+	VMCS_FOR_EACH(field, fields)
+	{
+		const uint64_t value = region_value(nested, (unsigned)field);
 
-		if (value == nested->vmcs12->field[field] || !shadowed(nested, field))
+		if (value == nested->vmcs12->field[field])
 			continue;
 		vmcs_set(nested->vmcs12, (enum vmcs_field)field, value);
-		moved++;
+		nested->counters[COUNTER_SHADOW_FIELDS_TO_VMCS12]++;
 	}
-	nested->counters[COUNTER_SHADOW_FIELDS_TO_VMCS12] += moved;
-}
-
-static unsigned put_if_changed(struct nested *nested, unsigned field)
-{
-	const uint64_t value = nested->vmcs12->field[field];
-
-	if (region_of(nested)->field[field] == value || !shadowed(nested, field))
-		return 0;
-	region_of(nested)->field[field] = value;
-	return 1;
 }
 
 void shadow_from_vmcs12(struct nested *nested)
 {
-	uint64_t moved = 0;
+	struct vmcs_mask fields = nested->shadow_all;
 
 	if (!active(nested))
 		return;
-	for (unsigned i = 0; i < LENGTH(rw_fields); i++)
-		moved += put_if_changed(nested, rw_fields[i]);
-	for (unsigned i = 0; i < LENGTH(ro_fields); i++)
-		moved += put_if_changed(nested, ro_fields[i]);
-	nested->counters[COUNTER_SHADOW_FIELDS_FROM_VMCS12] += moved;
+	/* The region held vmcs12's values when L1 entered L2, and L1 has not run since. */
+	if (nested->config.machine.marks_written) {
+		for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
+			fields.word[word] &= nested->reflected.word[word];
+	}
+	put_fields(nested, &fields);
+	nested->reflected = (struct vmcs_mask){0};
 }
 
 void shadow_put(struct nested *nested, unsigned field)
 {
-	if (active(nested))
-		put_if_changed(nested, field);
+	if (active(nested) && vmcs_mask_has(&nested->shadow_all, (enum vmcs_field)field))
+		region_of(nested)->field[field] = nested->vmcs12->field[field];
 }
 
 void shadow_take(struct nested *nested, unsigned field)
 {
-	if (active(nested) && vmcs_field_infos[field].shadow == VMCS_SHADOW_RW && shadowed(nested, field))
+	if (active(nested) && vmcs_mask_has(&nested->shadow_rw, (enum vmcs_field)field))
 		vmcs_set(nested->vmcs12, (enum vmcs_field)field, region_value(nested, field));
 }

@@ -37,18 +37,6 @@ static inline bool transition_pae_paging(uint64_t cr0, uint64_t cr4, bool ia32e)
 	return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !ia32e;
 }
 
-/*
- * Constant field masks. A list macro names fields: #define SOME(X, w) X(w, GUEST_RIP) | X(w, GUEST_RSP)
- * and VMCS_MASK_OF(SOME) is the initializer of its mask.
- */
-#define VMCS_MASK_BIT(w, name) (VMCS_##name / 64 == (w) ? 1ull << (VMCS_##name % 64) : 0)
-#define VMCS_MASK_OF(list)                                                                                             \
-	{                                                                                                              \
-		{                                                                                                      \
-			list(VMCS_MASK_BIT, 0), list(VMCS_MASK_BIT, 1), list(VMCS_MASK_BIT, 2), list(VMCS_MASK_BIT, 3) \
-		}                                                                                                      \
-	}
-
 static inline bool vmcs_mask_meets(const struct vmcs_mask *a, const struct vmcs_mask *b)
 {
 	uint64_t both = 0;
@@ -94,6 +82,13 @@ static inline const char *check_groups(const struct nested *nested, const struct
 			return failed;
 	}
 	return 0;
+}
+
+/** Does the machine say what it wrote (vmcs.written)? Copying everything is to do without, as before it was invented.
+ */
+static inline bool transition_marked(const struct nested *nested)
+{
+	return nested->config.machine.marks_written && !nested->config.copy_everything;
 }
 
 /* SDM vol. 3, 25.4.1 and the MSRs' own sections: bits that may be 1. */
@@ -142,6 +137,7 @@ static inline void transition_set(struct vmcs *vmcs, enum vmcs_field field, uint
 		vmcs_mask_clear(&vmcs->stale, field);
 		vmcs->field[field] = value;
 		vmcs_mask_set(&vmcs->dirty, field);
+		vmcs_mask_set(&vmcs->written, field);
 		return;
 	}
 	vmcs_set(vmcs, field, value);
@@ -159,6 +155,9 @@ static inline void transition_fetch(struct nested *nested, struct vmcs *vmcs)
  * will look at them. Reads vmcs12 in L1's memory: a lie there costs L1 a wrong value of its own guest, nothing else.
  */
 bool merge_needs_fetch(const struct nested *nested);
+
+/** What exits save and entries load of guest state with checked12's controls: merge_state's masks. */
+void merge_learn_registers(struct nested *nested);
 
 /** vmcs02's control words again, after pending_kind or vmcs12's entry controls changed. */
 void merge_update_controls(struct nested *nested);

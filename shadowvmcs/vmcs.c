@@ -52,18 +52,6 @@ int vmcs_field_of_encoding(uint32_t encoding)
 	return (int)field_plus_one[ROW_OF(encoding)][index] - 1;
 }
 
-uint64_t vmcs_width_mask(enum vmcs_width width)
-{
-	static const uint64_t masks[] = {
-	        [VMCS_WIDTH_16] = 0xffff,
-	        [VMCS_WIDTH_64] = ~0ull,
-	        [VMCS_WIDTH_32] = 0xffffffff,
-	        [VMCS_WIDTH_NATURAL] = ~0ull,
-	};
-
-	return masks[width & 3];
-}
-
 bool vmcs_read_encoding(const struct vmcs *vmcs, uint32_t encoding, uint64_t *value)
 {
 	const int field = vmcs_field_of_encoding(encoding);

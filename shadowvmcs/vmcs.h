@@ -74,6 +74,14 @@ struct vmcs {
 	 * registers).
 	 */
 	struct vmcs_mask stale;
+	/**
+	 * vmcs01, vmcs02: fields that anyone changed since the engine last took them over. On machines with
+	 * machine_caps.marks_written a clear bit means "as it was", and the engine does not look; so whoever changes a
+	 * field marks it: vmcs_set for the engine and L0, the machine for guest state that it stores at an exit or on
+	 * fetch. The engine alone clears bits: of vmcs02 when vmcs12 has the values (reflect.c), of vmcs01 when it
+	 * holds L1's host state (host_state.c) and when vmcs02's controls follow it (merge.c).
+	 */
+	struct vmcs_mask written;
 	uint64_t field[VMCS_FIELD_COUNT];
 };
 _Static_assert(sizeof(struct vmcs) <= VMCS_REGION_BYTES, "a VMCS fits its region");
@@ -110,7 +118,17 @@ static inline bool vmcs_encoding_is_high(uint32_t encoding)
 int vmcs_field_of_encoding(uint32_t encoding);
 
 /** The mask of bits a field of this width can hold (bits above are dropped on a write). */
-uint64_t vmcs_width_mask(enum vmcs_width width);
+static inline uint64_t vmcs_width_mask(enum vmcs_width width)
+{
+	static const uint64_t masks[] = {
+	        [VMCS_WIDTH_16] = 0xffff,
+	        [VMCS_WIDTH_64] = ~0ull,
+	        [VMCS_WIDTH_32] = 0xffffffff,
+	        [VMCS_WIDTH_NATURAL] = ~0ull,
+	};
+
+	return masks[width & 3];
+}
 
 /** Read by index. The caller has fetched stale fields. */
 static inline uint64_t vmcs_get(const struct vmcs *vmcs, enum vmcs_field field)
@@ -131,12 +149,34 @@ static inline bool vmcs_mask_has(const struct vmcs_mask *mask, enum vmcs_field f
 	return mask->word[field / 64] >> (field % 64) & 1;
 }
 
-/** Write by index; marks the field dirty when the value changes. */
+/*
+ * Constant field masks. A list macro names fields: #define SOME(X, w) X(w, GUEST_RIP) | X(w, GUEST_RSP)
+ * and VMCS_MASK_OF(SOME) is the initializer of its mask.
+ */
+#define VMCS_MASK_BIT(w, name) (VMCS_##name / 64 == (w) ? 1ull << (VMCS_##name % 64) : 0)
+#define VMCS_MASK_OF(list)                                                                                             \
+	{                                                                                                              \
+		{                                                                                                      \
+			list(VMCS_MASK_BIT, 0), list(VMCS_MASK_BIT, 1), list(VMCS_MASK_BIT, 2), list(VMCS_MASK_BIT, 3) \
+		}                                                                                                      \
+	}
+
+/** Write by index; marks the field dirty and written when the value changes. */
 static inline void vmcs_set(struct vmcs *vmcs, enum vmcs_field field, uint64_t value)
 {
 	if (vmcs->field[field] != value) {
 		vmcs->field[field] = value;
 		vmcs_mask_set(&vmcs->dirty, field);
+		vmcs_mask_set(&vmcs->written, field);
+	}
+}
+
+/** A machine stores guest state at an exit: marks the field written when the value changes. */
+static inline void vmcs_store(struct vmcs *vmcs, enum vmcs_field field, uint64_t value)
+{
+	if (vmcs->field[field] != value) {
+		vmcs->field[field] = value;
+		vmcs_mask_set(&vmcs->written, field);
 	}
 }
 

@@ -68,16 +68,16 @@ static void note_in_vmcs(struct vmcs *vmcs, uint32_t msr, uint64_t value)
 {
 	switch (msr) {
 	case MSR_IA32_SYSENTER_CS:
-		vmcs->field[VMCS_GUEST_IA32_SYSENTER_CS] = value;
+		vmcs_store(vmcs, VMCS_GUEST_IA32_SYSENTER_CS, value);
 		break;
 	case MSR_IA32_SYSENTER_ESP:
-		vmcs->field[VMCS_GUEST_IA32_SYSENTER_ESP] = value;
+		vmcs_store(vmcs, VMCS_GUEST_IA32_SYSENTER_ESP, value);
 		break;
 	case MSR_IA32_SYSENTER_EIP:
-		vmcs->field[VMCS_GUEST_IA32_SYSENTER_EIP] = value;
+		vmcs_store(vmcs, VMCS_GUEST_IA32_SYSENTER_EIP, value);
 		break;
 	case MSR_IA32_PAT:
-		vmcs->field[VMCS_GUEST_IA32_PAT] = value;
+		vmcs_store(vmcs, VMCS_GUEST_IA32_PAT, value);
 		break;
 	}
 }

@@ -116,7 +116,7 @@ static void take(struct vmcs *vmcs, unsigned field, uint64_t value)
 {
 	/* A dirty field was written after the exit: the VMCS knows better. */
 	if (vmcs_mask_has(&vmcs->stale, field) && !vmcs_mask_has(&vmcs->dirty, field))
-		vmcs->field[field] = value;
+		vmcs_store(vmcs, (enum vmcs_field)field, value);
 }
 
 static void vmcs_from_sregs(struct vmcs *vmcs, const struct kvm_sregs *sregs)
@@ -391,7 +391,8 @@ int kvm_load(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, const 
 		error = load_event(m, vm, (uint32_t)vmcs->field[VMCS_VM_ENTRY_INTERRUPTION_INFORMATION],
 		        (uint32_t)vmcs->field[VMCS_VM_ENTRY_EXCEPTION_ERROR_CODE]);
 		/* SDM vol. 3, 28.2: the valid bit is cleared on every exit. */
-		vmcs->field[VMCS_VM_ENTRY_INTERRUPTION_INFORMATION] &= ~(uint64_t)INTR_INFO_VALID;
+		vmcs_store(vmcs, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION,
+		        vmcs->field[VMCS_VM_ENTRY_INTERRUPTION_INFORMATION] & ~(uint64_t)INTR_INFO_VALID);
 	}
 	vm->run->request_interrupt_window =
 	        vmcs->field[VMCS_PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS] >> PROC_INTERRUPT_WINDOW_EXITING_BIT &
@@ -399,8 +400,13 @@ int kvm_load(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, const 
 	return error;
 }
 
+#define STORED_FIELDS(X, w)                                                                                            \
+	X(w, GUEST_RSP)                                                                                                \
+	| X(w, GUEST_RIP) | X(w, GUEST_RFLAGS) | X(w, GUEST_INTERRUPTIBILITY_STATE) | X(w, GUEST_ACTIVITY_STATE)
+
 void kvm_store_registers(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, struct guest_regs *regs)
 {
+	static const struct vmcs_mask stored = VMCS_MASK_OF(STORED_FIELDS);
 	const struct kvm_regs *now = &vm->run->s.regs.regs;
 
 	regs->gpr[GPR_RAX] = now->rax;
@@ -418,6 +424,8 @@ void kvm_store_registers(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *
 	vmcs->field[VMCS_GUEST_INTERRUPTIBILITY_STATE] =
 	        vm->run->if_flag && !vm->run->ready_for_interrupt_injection ? INTERRUPTIBILITY_STI : 0;
 	vmcs->field[VMCS_GUEST_ACTIVITY_STATE] = ACTIVITY_ACTIVE; /* it ran; L0 does the halting */
+	for (unsigned i = 0; i < VMCS_MASK_WORDS; i++)
+		vmcs->written.word[i] |= stored.word[i];
 	vmcs->stale = m->base.caps.on_demand;
 	if (vm->level == 2)
 		vm->sregs_valid = false;

@@ -73,6 +73,7 @@ static const struct machine_caps soft_caps = {
         .ept02_tree = true,
         .ept02_lazy = true,
         .hardware_shadowing = true,
+        .marks_written = true,
 };
 
 /* ---- host-physical memory ---- */
@@ -276,7 +277,8 @@ static int enter(struct machine *machine, struct vmcs *vmcs, struct guest_regs *
 	result = soft_run(cpu);
 	/* Without an exit: an event that was to be injected stays in the VMCS until it has been delivered. */
 	if (result && !cpu->inject)
-		vmcs->field[VMCS_VM_ENTRY_INTERRUPTION_INFORMATION] &= ~(uint64_t)INTR_INFO_VALID;
+		vmcs_store(vmcs, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION,
+		        vmcs_get(vmcs, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION) & ~(uint64_t)INTR_INFO_VALID);
 	soft_vmexit_save(cpu, regs);
 	if (result && result != -EINTR)
 		memcpy(machine->error, cpu->error, sizeof(machine->error));
