@@ -26,6 +26,7 @@
 #define BOOT_GPA_GDT 0x3000
 #define BOOT_GPA_TSS 0x3800
 #define BOOT_GPA_PAGE_TABLES 0x4000
+/** A struct vmcs. Who writes a field of it marks it in its dirty mask; L0 looks at no other at an entry. */
 #define BOOT_GPA_SHADOW_REGION 0xa000
 #define BOOT_GPA_VMREAD_BITMAP 0xb000
 #define BOOT_GPA_VMWRITE_BITMAP 0xc000

@@ -106,6 +106,13 @@ static bool engine_write_msr(void *ctx, uint32_t msr, uint64_t value)
 	return !vmm->ops->write_msr(vmm->machine, vmm->nested.in_l2 ? 2 : 1, msr, value);
 }
 
+static void merge_bitmaps(void *ctx)
+{
+	struct vmm *vmm = ctx;
+
+	nested_merge_bitmaps(&vmm->nested);
+}
+
 /* ---- the engine ---- */
 
 /* A paravirtual L1 looks into bitmaps and region itself: they stand in its memory (abi/boot_info.h). */
@@ -166,6 +173,8 @@ static int make_engine(struct vmm *vmm, struct refusal *why)
 		return refuse(why, -ENOMEM, "out of memory for the engine's pages");
 	ops->ept02_backend(vmm->machine, &config.ept02_backend);
 	error = nested_init(&vmm->nested, &config);
+	vmm->machine->merge_bitmaps = merge_bitmaps;
+	vmm->machine->merge_bitmaps_ctx = vmm;
 	if (error)
 		return refuse(why, error, "the %s machine cannot do what the cell asks of the engine: %s", ops->name,
 		        strerror(-error));

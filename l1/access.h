@@ -104,10 +104,12 @@ ACCESS_INLINE uint64_t access_read(enum vmcs_field field)
 
 ACCESS_INLINE void access_write(enum vmcs_field field, uint64_t value)
 {
-	if (__builtin_expect(access_shadowed(BOOT_GPA_VMWRITE_BITMAP, field), 1))
+	if (__builtin_expect(access_shadowed(BOOT_GPA_VMWRITE_BITMAP, field), 1)) {
 		ACCESS_REGION->field[field] = value;
-	else
+		ACCESS_REGION->dirty.word[field / 64] |= 1ull << field % 64;
+	} else {
 		access_write_call(access_encodings[field], value);
+	}
 }
 
 #elif L1_ACCESS == L1_ACCESS_DIRECT

@@ -51,6 +51,9 @@ static const struct machine_caps kvm_caps = {
         .misc = 1u << 6, /* activity state HLT; 0 CR3 targets */
         .cr4_fixed1 = 0x7ff | CR4_VMXE | CR4_PCIDE | 1u << 16 | 1u << 18 | 1u << 20 | 1u << 21,
         .patches_sites = true,
+        .marks_written = true,
+        .keeps_l1_registers = true, /* see load_system in state.c */
+        .asks_for_bitmaps = true,
 };
 
 static int probe(struct refusal *why)

@@ -88,6 +88,8 @@ int kvm_exit_msr(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, bo
 	const uint32_t msr = run->msr.index;
 	uint64_t value = run->msr.data;
 
+	if (vm->level == 2 && m->base.merge_bitmaps)
+		m->base.merge_bitmaps(m->base.merge_bitmaps_ctx);
 	if (bitmap_wants(m, vmcs, msr, write)) {
 		vmcs->field[VMCS_GUEST_RIP] = run->s.regs.regs.rip;
 		vm->unfinished = write ? KVM_UNFINISHED_WRMSR : KVM_UNFINISHED_RDMSR;
