@@ -323,6 +323,57 @@ START_TEST(stale_fields_stay_in_the_machine)
 }
 END_TEST
 
+/* What L1 may write without a fetch, and what the checks would compare with a register that only the machine knows. */
+static const struct {
+	struct change change;
+	bool fetches;
+} fetch_cases[] = {
+        {SET(GUEST_RIP, 0x4242), false},
+        {SET(GUEST_RFLAGS, 0x202), false},
+        {SET(GUEST_CR3, 0x9000), false},
+        {SET(EXCEPTION_BITMAP, 1), false},
+        {SET(GUEST_SS_ACCESS_RIGHTS, 0xc0f3), true},
+        {SET(GUEST_ES_SELECTOR, 0), true},
+        {SET(GUEST_CR0, 0x80000033), true},
+        {SET(GUEST_CR4, 0x20), true},
+        {SET(GUEST_IA32_EFER, 0xd01), true},
+        {OFF_ENTRY(IA32E_MODE_GUEST), true},
+        {OFF_ENTRY(LOAD_IA32_EFER), true},
+        {OFF_PROC2(ENABLE_EPT), true},
+        {OFF_EXIT(SAVE_IA32_EFER), true},
+        {OFF_EXIT(SAVE_IA32_PAT), false},
+};
+
+START_TEST(fetched_when_needed)
+{
+	fixture_start(&f);
+	merge();
+	machine_took_vmcs02();
+	f.nested.vmcs02.stale = f.machine.on_demand;
+	fixture_exit_l2(&f, EXIT_REASON_CPUID, 0);
+	nested_reflect(&f.nested);
+	ck_assert_uint_eq(f.fetches, 0);
+	vmcs_mask_clear(&f.vmcs12->stale, fetch_cases[_i].change.field);
+	apply_change(f.vmcs12, &fetch_cases[_i].change);
+	fixture_snapshot(&f);
+	ck_assert_uint_eq(f.fetches, fetch_cases[_i].fetches);
+}
+END_TEST
+
+START_TEST(fetched_for_bits_l0_owns)
+{
+	fixture_start(&f);
+	merge();
+	machine_took_vmcs02();
+	f.nested.vmcs02.stale = f.machine.on_demand;
+	fixture_exit_l2(&f, EXIT_REASON_CPUID, 0);
+	nested_reflect(&f.nested);
+	f.vmcs01.field[VMCS_CR4_GUEST_HOST_MASK] = CR4_VMXE;
+	fixture_snapshot(&f);
+	ck_assert_uint_eq(f.fetches, 1);
+}
+END_TEST
+
 /* Not saved, so vmcs12 has a value of its own, which is loaded again. */
 START_TEST(stale_but_not_saved)
 {
@@ -398,6 +449,8 @@ int main(void)
 	tcase_add_checked_fixture(paravirtual, setup_paravirtual, teardown);
 	tcase_add_test(paravirtual, ept02_fails);
 	tcase_add_test(paravirtual, stale_fields_stay_in_the_machine);
+	tcase_add_loop_test(paravirtual, fetched_when_needed, 0, sizeof(fetch_cases) / sizeof(fetch_cases[0]));
+	tcase_add_test(paravirtual, fetched_for_bits_l0_owns);
 	tcase_add_test(paravirtual, stale_but_not_saved);
 	tcase_add_test(paravirtual, stale_field_written_by_l1);
 	tcase_add_test(paravirtual, inherited_from_the_machine);
