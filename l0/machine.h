@@ -45,9 +45,10 @@ struct machine {
 	struct machine_caps caps; /**< as probed on this host */
 	uint8_t *ram;             /**< L1-physical memory */
 	uint64_t ram_bytes;
-	uint64_t eptp01;   /**< EPT01: the value for vmcs01's EPT pointer field (a real EPTP, or the machine's token) */
-	uint64_t tsc_khz;  /**< ticks of clock() per millisecond; 0 = unknown */
-	/** Of machines with caps.asks_for_bitmaps, made by L0: to be called before a bitmap of vmcs02 is looked into. */
+	uint64_t eptp01;  /**< EPT01: the value for vmcs01's EPT pointer field (a real EPTP, or the machine's token) */
+	uint64_t tsc_khz; /**< ticks of clock() per millisecond; 0 = unknown */
+	/** Of machines with caps.asks_for_bitmaps, made by L0: to be called before a bitmap of vmcs02 is looked into.
+	 */
 	void (*merge_bitmaps)(void *ctx);
 	void *merge_bitmaps_ctx;
 	bool tsc_is_clock; /**< RDTSC at every level gives what clock() gives (VMCS TSC offsets aside) */
