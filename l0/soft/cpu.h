@@ -173,13 +173,14 @@ struct soft_cpu {
 	jmp_buf unwind;
 
 	/* ---- time and statistics ---- */
-	uint64_t retired; /**< instructions; the TSC of L0 */
-	uint64_t random;  /**< state of RDRAND and RDSEED: 0 at reset, the same numbers in each run */
+	uint64_t retired;      /**< instructions; the TSC of L0 */
+	uint64_t delivered_at; /**< 1 + `retired` when the last fault was delivered (run.c); 0 = never */
+	uint64_t random;       /**< state of RDRAND and RDSEED: 0 at reset, the same numbers in each run */
 	/** soft_check_events is called before the instruction at which `retired` has reached this value, not before; it
 	 * sets the next one (timers, limit; retired + 1 to look after each instruction). 0 = look before the next. */
 	uint64_t stop_at;
 	volatile int kicked;
-	uint64_t deadline;          /**< enter returns -EINTR when `retired` reaches it; ~0 = never */
+	uint64_t deadline; /**< enter returns -EINTR when `retired` reaches it; ~0 = never */
 	uint64_t walk_references_1d, walk_references_2d; /**< page-table entries read by walks without / with EPT */
 
 	/* ---- the instruction being executed (for faults and exits) ---- */

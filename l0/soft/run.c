@@ -154,6 +154,11 @@ static int unwound(struct soft_cpu *cpu, int reason)
 {
 	switch (reason) {
 	case SOFT_UNWIND_EVENT:
+		/* A handler whose first instruction faults, again and again, retires nothing. Time must pass all the
+		 * same, or no deadline would ever end it: a fault on the heels of another costs a tick. */
+		if (cpu->retired + 1 == cpu->delivered_at)
+			cpu->retired++;
+		cpu->delivered_at = cpu->retired + 1;
 		return soft_deliver_event(cpu) ? 0 : 1;
 	case SOFT_UNWIND_EXIT:
 		return 0;
