@@ -8,9 +8,9 @@
 #include "msr.h"
 
 /** CR4 bits a guest may set here: machine_caps.cr4_fixed1. */
-const uint64_t soft_cr4_allowed = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE |
-                                  CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_VMXE | CR4_FSGSBASE |
-                                  CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP;
+const uint64_t soft_cr4_allowed = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR |
+                                  CR4_OSXMMEXCPT | CR4_UMIP | CR4_VMXE | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE |
+                                  CR4_SMEP | CR4_SMAP;
 
 _Noreturn static void protection_fault(struct soft_cpu *cpu)
 {
