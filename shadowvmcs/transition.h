@@ -117,6 +117,11 @@ bool transition_pdpte_valid(const struct nested *nested, uint64_t pdpte);
 typedef uint64_t merge_function(const struct nested *nested, const struct vmcs *v, const struct vmcs *v01);
 extern merge_function *const merge_functions[VMCS_FIELD_COUNT];
 
+/* merge_bitmaps.c */
+
+/** Look up L1's bitmap pages for checked12 (and, the first time, what L0's bitmaps let through). */
+void merge_find_bitmaps(struct nested *nested);
+
 /* merge.c */
 
 /**
