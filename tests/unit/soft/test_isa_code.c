@@ -38,7 +38,8 @@ START_TEST(store_through_another_linear_address)
 {
 	/* 0x151000 is the code page's second name. */
 	*guest_pte(&g, 0x151000) = GUEST_CODE | 3;
-	guest_code(&g, "c6 04 25 0a 10 15 00 42 90 b0 11 0f 01 c1"); /* mov byte [0x15100a], 0x42; nop; mov al, 0x11; vmcall */
+	guest_code(&g,
+	        "c6 04 25 0a 10 15 00 42 90 b0 11 0f 01 c1"); /* mov byte [0x15100a], 0x42; nop; mov al, 0x11; vmcall */
 	guest_expect(&g, EXIT_REASON_VMCALL);
 	ck_assert_uint_eq(g.regs.gpr[GPR_RAX] & 0xff, 0x42);
 }
@@ -134,14 +135,14 @@ START_TEST(illegal_encodings)
 		const char *code;
 		unsigned vector;
 	} codes[] = {
-	        {"f0 01 c0", VECTOR_UD},             /* lock add eax, eax */
-	        {"f0 8b 03", VECTOR_UD},             /* lock mov */
-	        {"0f 0b", VECTOR_UD},                /* ud2 */
-	        {"c5 f8 77", VECTOR_UD},             /* vzeroupper: AVX is not in CPUID */
-	        {"0f 6f c1", VECTOR_UD},             /* movq mm0, mm1: nor is MMX */
-	        {"66 0f 38 00 c1", VECTOR_UD},       /* pshufb: nor is SSSE3 */
-	        {"8e c8", VECTOR_UD},                /* mov cs, eax */
-	        {"0f 20 c8", VECTOR_UD},             /* mov rax, cr1 */
+	        {"f0 01 c0", VECTOR_UD},                                        /* lock add eax, eax */
+	        {"f0 8b 03", VECTOR_UD},                                        /* lock mov */
+	        {"0f 0b", VECTOR_UD},                                           /* ud2 */
+	        {"c5 f8 77", VECTOR_UD},                                        /* vzeroupper: AVX is not in CPUID */
+	        {"0f 6f c1", VECTOR_UD},                                        /* movq mm0, mm1: nor is MMX */
+	        {"66 0f 38 00 c1", VECTOR_UD},                                  /* pshufb: nor is SSSE3 */
+	        {"8e c8", VECTOR_UD},                                           /* mov cs, eax */
+	        {"0f 20 c8", VECTOR_UD},                                        /* mov rax, cr1 */
 	        {"66 66 66 66 66 66 66 66 66 66 66 66 66 66 66 90", VECTOR_GP}, /* 16 bytes */
 	};
 

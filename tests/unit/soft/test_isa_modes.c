@@ -53,8 +53,8 @@ END_TEST
 START_TEST(real_mode_far_call_and_return)
 {
 	guest_enter_real(&g, 0x20000);
-	guest_code(&g, "9a 10 00 00 10 0f 01 c1");     /* call 0x1000:0x10; vmcall */
-	guest_code_at(&g, 0x10010, "b0 07 cb"); /* mov al, 7; retf */
+	guest_code(&g, "9a 10 00 00 10 0f 01 c1"); /* call 0x1000:0x10; vmcall */
+	guest_code_at(&g, 0x10010, "b0 07 cb");    /* mov al, 7; retf */
 	guest_expect(&g, EXIT_REASON_VMCALL);
 	ck_assert_uint_eq(guest_get(&g, VMCS_GUEST_RIP), 5);
 	ck_assert_uint_eq(guest_get(&g, VMCS_GUEST_CS_SELECTOR), 0x2000);
@@ -142,7 +142,8 @@ START_TEST(sixteen_bit_addresses)
 	guest_enter_protected_32(&g);
 	g.regs.gpr[GPR_RBX] = g.regs.gpr[GPR_RSI] = 0xffff0000; /* beyond 16 bits nothing counts */
 	g.ram[0x1025] = 0x5a;
-	guest_code(&g, "66 bb 00 10 66 be 20 00 67 8a 40 05 0f 01 c1"); /* mov bx, 0x1000; mov si, 0x20; mov al, [bx+si+5] */
+	guest_code(&g,
+	        "66 bb 00 10 66 be 20 00 67 8a 40 05 0f 01 c1"); /* mov bx, 0x1000; mov si, 0x20; mov al, [bx+si+5] */
 	guest_expect(&g, EXIT_REASON_VMCALL);
 	ck_assert_uint_eq(g.regs.gpr[GPR_RAX] & 0xff, 0x5a);
 }
@@ -195,7 +196,8 @@ END_TEST
 START_TEST(mixed_push_sizes)
 {
 	guest_enter_protected_32(&g);
-	guest_code(&g, "68 78 56 34 12 66 68 34 12 66 58 59 0f 01 c1"); /* push 0x12345678; push word 0x1234; pop ax; pop ecx */
+	guest_code(&g, "68 78 56 34 12 66 68 34 12 66 58 59 0f 01 c1"); /* push 0x12345678; push word 0x1234; pop ax;
+	                                                                   pop ecx */
 	guest_expect(&g, EXIT_REASON_VMCALL);
 	ck_assert_uint_eq(g.regs.gpr[GPR_RAX] & 0xffff, 0x1234);
 	ck_assert_uint_eq(g.regs.gpr[GPR_RCX], 0x12345678);
@@ -208,7 +210,8 @@ START_TEST(bound_and_into_raise_their_exceptions)
 	guest_enter_protected_32(&g);
 	guest_put64(&g, GUEST_DATA, 5 | 10ull << 32);
 	g.regs.gpr[GPR_RAX] = 10;
-	guest_code(&g, "62 05 00 00 15 00 b0 7f 04 01 ce 0f 01 c1"); /* bound eax, [0x150000]; mov al, 0x7f; add al, 1; into */
+	guest_code(&g,
+	        "62 05 00 00 15 00 b0 7f 04 01 ce 0f 01 c1"); /* bound eax, [0x150000]; mov al, 0x7f; add al, 1; into */
 	guest_expect_handler(&g, VECTOR_OF);
 
 	guest_set(&g, VMCS_GUEST_RIP, GUEST_CODE);
@@ -220,7 +223,8 @@ END_TEST
 /* In 64-bit mode the same bytes are other instructions, or none. */
 START_TEST(removed_instructions_are_undefined_in_64_bit_mode)
 {
-	static const char *const codes[] = {"60", "61", "27", "d4 0a", "ce", "9a 00 00 00 00 00 00", "0e", "62 05 00 00 15 00"};
+	static const char *const codes[] = {
+	        "60", "61", "27", "d4 0a", "ce", "9a 00 00 00 00 00 00", "0e", "62 05 00 00 15 00"};
 
 	guest_set(&g, VMCS_EXCEPTION_BITMAP, 1u << VECTOR_UD);
 	for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {

@@ -130,7 +130,7 @@ END_TEST
 
 START_TEST(far_return_to_compatibility_mode)
 {
-	guest_code(&g, "6a 38 68 00 01 10 00 48 cb");               /* push 0x38; push 0x100100; retfq */
+	guest_code(&g, "6a 38 68 00 01 10 00 48 cb");                 /* push 0x38; push 0x100100; retfq */
 	guest_code_at(&g, 0x100100, "b8 ff ff ff ff 40 48 0f 01 c1"); /* mov eax, -1; inc eax; dec eax; vmcall */
 	guest_expect(&g, EXIT_REASON_VMCALL);
 	ck_assert_uint_eq(g.regs.gpr[GPR_RAX], 0xffffffff);
@@ -156,7 +156,8 @@ END_TEST
 START_TEST(iretq_to_32_bit_user_mode_and_back_by_int)
 {
 	guest_code(&g, "6a 1b 68 00 00 19 00 68 02 02 00 00 6a 43 68 00 00 18 00 48 cf");
-	guest_code_at(&g, GUEST_USER_CODE, "b8 78 56 34 12 50 59 cd 80"); /* mov eax, 0x12345678; push eax; pop ecx; int 0x80 */
+	guest_code_at(&g, GUEST_USER_CODE,
+	        "b8 78 56 34 12 50 59 cd 80"); /* mov eax, 0x12345678; push eax; pop ecx; int 0x80 */
 	guest_expect_handler(&g, 0x80);
 	ck_assert_uint_eq(g.regs.gpr[GPR_RCX], 0x12345678);
 	ck_assert_uint_eq(frame(0), GUEST_USER_CODE + 9);
@@ -192,7 +193,7 @@ START_TEST(call_gate_to_the_kernel)
 	guest_put64(&g, GUEST_GDT + 0x50, 0);
 	guest_enter_user(&g);
 	guest_put64(&g, GUEST_USER_DATA, 0x12345678 | 0x4bull << 32); /* the offset does not matter */
-	guest_code(&g, "ff 1c 25 00 10 18 00"); /* call far [0x181000] */
+	guest_code(&g, "ff 1c 25 00 10 18 00");                       /* call far [0x181000] */
 	guest_code_at(&g, 0x100200, "0f 01 c1");
 	guest_expect(&g, EXIT_REASON_VMCALL);
 	ck_assert_uint_eq(guest_get(&g, VMCS_GUEST_RIP), 0x100200);
@@ -225,7 +226,7 @@ START_TEST(syscall_and_sysret)
 	g.cpu->sfmask = 0x200;
 	guest_enter_user(&g);
 	guest_set(&g, VMCS_GUEST_RFLAGS, 0x202);
-	guest_code(&g, "0f 05 8c c8 0f 01 c1");                      /* syscall; mov eax, cs; vmcall */
+	guest_code(&g, "0f 05 8c c8 0f 01 c1");                 /* syscall; mov eax, cs; vmcall */
 	guest_code_at(&g, 0x100100, "9c 5b 48 89 ca 48 0f 07"); /* pushfq; pop rbx; mov rdx, rcx; sysretq */
 	guest_set(&g, VMCS_GUEST_RSP, GUEST_USER_STACK);
 	guest_expect(&g, EXIT_REASON_VMCALL);
