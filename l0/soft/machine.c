@@ -271,8 +271,13 @@ static int enter(struct machine *machine, struct vmcs *vmcs, struct guest_regs *
 {
 	struct soft_machine *soft = soft_of(machine);
 	struct soft_cpu *cpu = &soft->cpu;
+	const bool pending = soft->pending_exit == vmcs;
 	int result;
 
+	soft->pending_exit = NULL;
+	/* An event to inject goes first: the instruction is executed again after it. */
+	if (pending && !(vmcs_get(vmcs, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION) & INTR_INFO_VALID))
+		return 0;
 	soft_vmentry(cpu, vmcs, regs);
 	result = soft_run(cpu);
 	/* Without an exit: an event that was to be injected stays in the VMCS until it has been delivered. */
@@ -306,13 +311,31 @@ static int mmio_refused(struct machine *machine, const struct vmcs *vmcs, uint64
 	return -EIO;
 }
 
+/* One instruction touches a handful of pages; more exits than that without progress never end (a string copy from
+ * one device to another). */
+#define PENDING_EXITS_MAX 8
+
+/** The instruction needs something else first, say a page that EPT02 does not have yet: L0 gets that as an exit of its
+ * own, and the instruction is executed again. */
+static int keep_exit(struct soft_machine *soft, const struct vmcs *vmcs, uint64_t gpa)
+{
+	if (soft->pending_clock != soft->cpu.retired || soft->pending_rcx != soft->cpu.gpr[GPR_RCX])
+		soft->pending_count = 0;
+	soft->pending_clock = soft->cpu.retired;
+	soft->pending_rcx = soft->cpu.gpr[GPR_RCX];
+	if (soft->pending_count++ == PENDING_EXITS_MAX)
+		return mmio_refused(&soft->base, vmcs, gpa, "in an instruction that moves data between devices");
+	soft->pending_exit = vmcs;
+	return 0;
+}
+
 static int emulate_mmio(
         struct machine *machine, struct vmcs *vmcs, struct guest_regs *regs, uint64_t gpa, const struct mmio_bus *bus)
 {
 	struct soft_cpu *cpu = &soft_of(machine)->cpu;
 	const uint64_t page_gpa = vmcs_get(vmcs, VMCS_GUEST_PHYSICAL_ADDRESS) & SOFT_PAGE_MASK;
 	const bool kicked = cpu->kicked;
-	uint64_t rip, rflags;
+	uint64_t rflags;
 	int result;
 
 	/* The access was the delivery of an event's: no instruction can complete it. */
@@ -325,7 +348,6 @@ static int emulate_mmio(
 	cpu->kicked = 0;
 	cpu->stop_at = ~0ull; /* this instruction and nothing else */
 	soft_tlb_context(cpu);
-	rip = cpu->rip;
 	rflags = cpu->rflags;
 	result = soft_step(cpu);
 	cpu->mmio_bus = NULL;
@@ -337,10 +359,9 @@ static int emulate_mmio(
 	soft_vmexit_save(cpu, regs);
 	if (result < 0)
 		memcpy(machine->error, cpu->error, sizeof(machine->error));
-	if (result != 0 || cpu->rip != rip)
+	if (result != 0)
 		return result < 0 ? result : 0;
-	return mmio_refused(
-	        machine, vmcs, gpa, "in an instruction that also needs an exit; use plain loads and stores");
+	return keep_exit(soft_of(machine), vmcs, gpa);
 }
 
 static void flush_vpid(struct machine *machine, uint16_t vpid)

@@ -108,6 +108,52 @@ START_TEST(test_refused)
 }
 END_TEST
 
+/* The other operand is in a page that is not mapped yet: an exit of its own, and then the instruction completes. */
+START_TEST(test_second_exit)
+{
+	struct device device = {.value = 0x5a};
+	const struct mmio_bus bus = {&device, device_read, device_write};
+	struct guest g;
+
+	prepare(&g, "a4"); /* movsb */
+	g.regs.gpr[GPR_RSI] = (1ull << 30) + 0x10;
+	g.regs.gpr[GPR_RDI] = 0x401234;
+	ck_assert_int_eq(machine_soft.unmap01(g.machine, 0x401000, 0x1000), 0);
+	guest_expect(&g, EXIT_REASON_EPT_VIOLATION);
+	ck_assert_uint_eq(guest_get(&g, VMCS_GUEST_PHYSICAL_ADDRESS), DEVICE + 0x10);
+	ck_assert_int_eq(machine_soft.emulate_mmio(g.machine, &g.vmcs, &g.regs, 0xabc000, &bus), 0);
+	guest_expect(&g, EXIT_REASON_EPT_VIOLATION);
+	ck_assert_uint_eq(guest_get(&g, VMCS_GUEST_PHYSICAL_ADDRESS), 0x401234);
+	ck_assert_uint_eq(guest_get(&g, VMCS_GUEST_RIP), GUEST_CODE);
+	ck_assert_int_eq(machine_soft.map01(g.machine, 0x401000, 0x1000), 0);
+	guest_expect(&g, EXIT_REASON_EPT_VIOLATION);
+	ck_assert_int_eq(machine_soft.emulate_mmio(g.machine, &g.vmcs, &g.regs, 0xabc000, &bus), 0);
+	guest_expect(&g, EXIT_REASON_VMCALL);
+	ck_assert_uint_eq(g.ram[0x401234], 0x5a);
+	guest_teardown(&g);
+}
+END_TEST
+
+/* From device to device: refused in the end, not tried for ever. */
+START_TEST(test_device_to_device)
+{
+	struct device device = {.value = 0x5a};
+	const struct mmio_bus bus = {&device, device_read, device_write};
+	struct guest g;
+	int result = 0;
+
+	prepare(&g, "a4");
+	g.regs.gpr[GPR_RSI] = (1ull << 30) + 0x10;
+	g.regs.gpr[GPR_RDI] = (1ull << 30) + 0x2010;
+	for (unsigned i = 0; i < 20 && !result; i++) {
+		guest_expect(&g, EXIT_REASON_EPT_VIOLATION);
+		result = machine_soft.emulate_mmio(g.machine, &g.vmcs, &g.regs, 0xabc000, &bus);
+	}
+	ck_assert_int_lt(result, 0);
+	guest_teardown(&g);
+}
+END_TEST
+
 /* Single-stepping over an MMIO instruction still traps behind it. */
 START_TEST(test_single_step)
 {
@@ -169,6 +215,8 @@ int main(void)
 
 	tcase_add_loop_test(tests, test_access, 0, sizeof(accesses) / sizeof(accesses[0]));
 	tcase_add_test(tests, test_refused);
+	tcase_add_test(tests, test_second_exit);
+	tcase_add_test(tests, test_device_to_device);
 	tcase_add_test(tests, test_single_step);
 	tcase_add_test(tests, test_map01);
 	tcase_add_test(tests, test_pool_is_out_of_reach);
