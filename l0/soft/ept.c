@@ -89,13 +89,13 @@ static void walk_tables(struct soft_cpu *cpu, uint64_t gpa, const struct soft_gp
 /** Page-modification logging, 29.3.6: before a dirty flag changes from 0 to 1. */
 static void log_modification(struct soft_cpu *cpu, uint64_t gpa)
 {
-	uint64_t *index = &cpu->vmcs->field[VMCS_PML_INDEX];
+	const uint64_t index = vmcs_get(cpu->vmcs, VMCS_PML_INDEX);
 	uint64_t *log = soft_host_page(cpu, vmcs_get(cpu->vmcs, VMCS_PML_ADDRESS));
 
-	if (*index > 511 || !log)
+	if (index > 511 || !log)
 		soft_exit(cpu, EXIT_REASON_PAGE_MODIFICATION_LOG_FULL, 0);
-	log[*index] = gpa & ~0xfffull;
-	*index = (*index - 1) & 0xffff;
+	log[index] = gpa & ~0xfffull;
+	vmcs_store(cpu->vmcs, VMCS_PML_INDEX, (index - 1) & 0xffff);
 }
 
 /** Flags of the entries used, 29.3.5; true: the page's dirty flag is set. */
