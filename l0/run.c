@@ -190,10 +190,26 @@ static bool halted(const struct vmcs *vmcs)
 	       !(vmcs_get(vmcs, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION) & INTR_INFO_VALID);
 }
 
+/* Would the machine itself end the wait of a halted guest: by the preemption timer, or a window that is open? */
+static bool machine_ends_wait(const struct vmcs *vmcs)
+{
+	const uint64_t pin = vmcs_get(vmcs, VMCS_PIN_BASED_VM_EXECUTION_CONTROLS);
+	const uint64_t proc = vmcs_get(vmcs, VMCS_PRIMARY_PROCESSOR_BASED_VM_EXECUTION_CONTROLS);
+	const uint64_t blocking = vmcs_get(vmcs, VMCS_GUEST_INTERRUPTIBILITY_STATE);
+
+	if (pin & VMX_BIT(PIN_PREEMPTION_TIMER))
+		return true;
+	if ((proc & VMX_BIT(PROC_INTERRUPT_WINDOW_EXITING)) && (vmcs_get(vmcs, VMCS_GUEST_RFLAGS) & RFLAGS_IF) &&
+	        !(blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+		return true;
+	return (proc & VMX_BIT(PROC_NMI_WINDOW_EXITING)) &&
+	       !(blocking & (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS));
+}
+
 /* The guest that runs next waits for an event: bring one. 0: the guest can be entered. */
 static int wait_for_event(struct vmm *vmm)
 {
-	while (halted(vmm_vmcs(vmm))) {
+	while (halted(vmm_vmcs(vmm)) && !machine_ends_wait(vmm_vmcs(vmm))) {
 		const struct vmcs *vmcs = vmm_vmcs(vmm);
 		const uint64_t event = next_event(vmm);
 		if (vmm->pending_vector >= 0 || event == ~0ull)
