@@ -222,6 +222,9 @@ static void inject(struct soft_cpu *cpu)
 		cpu->pending_debug = 0;
 	}
 	cpu->activity = ACTIVITY_ACTIVE;
+	/* 27.7.1: VM entry blocks NMIs when it injects one, whether its delivery then succeeds or exits. */
+	if (type == INTR_TYPE_NMI)
+		cpu->interruptibility |= INTERRUPTIBILITY_NMI;
 	soft_idt_deliver(cpu, next, is_fault(cpu));
 }
 

@@ -90,6 +90,10 @@ START_TEST(test_exit_during_delivery)
 	ck_assert_uint_eq(guest_get(&g, VMCS_GUEST_RIP), GUEST_CODE);
 	ck_assert_uint_eq(guest_get(&g, VMCS_GUEST_RSP), GUEST_STACK);
 	ck_assert_uint_eq(guest_get(&g, VMCS_EXIT_QUALIFICATION), 0x182);
+	/* NMIs are blocked from the entry on that injects one. */
+	ck_assert_uint_eq(guest_get(&g, VMCS_GUEST_INTERRUPTIBILITY_STATE),
+	        interrupted[_i].info == 0x80000202 ? INTERRUPTIBILITY_NMI : 0);
+	guest_set(&g, VMCS_GUEST_INTERRUPTIBILITY_STATE, 0);
 
 	/* Mapped and injected again it arrives. */
 	ept.pt[(GUEST_STACK - 1) >> 12] = ((GUEST_STACK - 1) & ~0xfffull) | 6 << 3 | 7;
