@@ -223,6 +223,9 @@ static const char *check_entry_controls(const struct nested *nested, const struc
 	        X(w, VM_ENTRY_INSTRUCTION_LENGTH) | X(w, GUEST_CR0) | X(w, VM_ENTRY_MSR_LOAD_COUNT) |                  \
 	        X(w, VM_ENTRY_MSR_LOAD_ADDRESS)
 
+#define ALL_FIELDS(X, w)                                                                                               \
+	EXECUTION_FIELDS(X, w) | APIC_FIELDS(X, w) | MEMORY_FIELDS(X, w) | EXIT_FIELDS(X, w) | ENTRY_FIELDS(X, w)
+
 static const struct check_group groups[] = {
         {VMCS_MASK_OF(EXECUTION_FIELDS), check_execution_words},
         {VMCS_MASK_OF(APIC_FIELDS), check_apic_virtualization},
@@ -235,8 +238,11 @@ enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };
 const char *checks_controls_changed(
         const struct nested *nested, const struct vmcs *vmcs12, const struct vmcs_mask *changed)
 {
-	const char *failed = check_groups(nested, vmcs12, groups, GROUPS, changed);
+	static const struct vmcs_mask any = VMCS_MASK_OF(ALL_FIELDS);
+	const char *failed = 0;
 
+	if (!changed || vmcs_mask_meets(&any, changed))
+		failed = check_groups(nested, vmcs12, groups, GROUPS, changed);
 	return failed ? failed : check_tpr_threshold(nested, vmcs12);
 }
 

@@ -323,6 +323,13 @@ static const char *check_pdptes(const struct nested *nested, const struct vmcs *
 	        X(w, VM_ENTRY_INTERRUPTION_INFORMATION) | X(w, PIN_BASED_VM_EXECUTION_CONTROLS) |                      \
 	        X(w, GUEST_PENDING_DEBUG_EXCEPTIONS) | X(w, GUEST_IA32_DEBUGCTL)
 
+/* All that these groups read, but RIP. */
+#define BUT_RIP(X, w)                                                                                                  \
+	(REGISTER_FIELDS(X, w) | SEGMENT_FIELDS(X, w) | TABLE_FIELDS(X, w) | RIP_FIELDS(X, w) |                        \
+	        NON_REGISTER_FIELDS(X, w)) &                                                                           \
+	        ~(uint64_t)(X(w, GUEST_RIP))
+static const struct vmcs_mask but_rip = VMCS_MASK_OF(BUT_RIP);
+
 static const struct check_group before_segments[] = {{VMCS_MASK_OF(REGISTER_FIELDS), check_registers}};
 static const struct vmcs_mask segment_fields = VMCS_MASK_OF(SEGMENT_FIELDS);
 static const struct check_group after_segments[] = {
@@ -345,17 +352,28 @@ static bool segments_changed(const struct nested *nested, const struct vmcs *v, 
 	       ((FIELD(GUEST_RFLAGS) ^ nested->vmcs02.field[VMCS_GUEST_RFLAGS]) & RFLAGS_VM);
 }
 
+static const char *check_state(const struct nested *nested, const struct vmcs *vmcs12, const struct vmcs_mask *changed)
+{
+	const char *failed = check_groups(nested, vmcs12, before_segments, 1, changed);
+
+	if (!failed && segments_changed(nested, vmcs12, changed))
+		failed = checks_segments(nested, vmcs12);
+	if (!failed)
+		failed = check_groups(nested, vmcs12, after_segments, AFTER_SEGMENTS, changed);
+	return failed;
+}
+
 const char *checks_guest_state_changed(const struct nested *nested, const struct vmcs *vmcs12,
         const struct vmcs_mask *changed, uint64_t *qualification)
 {
 	const char *failed;
 
 	*qualification = QUALIFICATION_NONE;
-	failed = check_groups(nested, vmcs12, before_segments, 1, changed);
-	if (!failed && segments_changed(nested, vmcs12, changed))
-		failed = checks_segments(nested, vmcs12);
-	if (!failed)
-		failed = check_groups(nested, vmcs12, after_segments, AFTER_SEGMENTS, changed);
+	/* Most entries come from an L1 that emulated an instruction and changed RIP alone. */
+	if (changed && !vmcs_mask_meets(&but_rip, changed))
+		failed = vmcs_mask_has(changed, VMCS_GUEST_RIP) ? check_rip_rflags(nested, vmcs12) : 0;
+	else
+		failed = check_state(nested, vmcs12, changed);
 	if (failed)
 		return failed;
 	/* These three look at memory, or are told apart by the qualification; all are cheap. */

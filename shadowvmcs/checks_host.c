@@ -105,6 +105,8 @@ static const char *check_address_space(const struct nested *nested, const struct
 	        X(w, HOST_FS_SELECTOR) | X(w, HOST_GS_SELECTOR) | X(w, HOST_TR_SELECTOR) | X(w, HOST_FS_BASE) |        \
 	        X(w, HOST_GS_BASE) | X(w, HOST_TR_BASE) | X(w, HOST_GDTR_BASE) | X(w, HOST_IDTR_BASE)
 
+#define ALL_FIELDS(X, w) REGISTER_FIELDS(X, w) | SEGMENT_FIELDS(X, w)
+
 static const struct check_group groups[] = {
         {VMCS_MASK_OF(REGISTER_FIELDS), check_registers},
         {VMCS_MASK_OF(SEGMENT_FIELDS), check_segments},
@@ -115,8 +117,11 @@ enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };
 const char *checks_host_state_changed(
         const struct nested *nested, const struct vmcs *vmcs12, const struct vmcs_mask *changed)
 {
-	const char *failed = check_groups(nested, vmcs12, groups, GROUPS, changed);
+	static const struct vmcs_mask any = VMCS_MASK_OF(ALL_FIELDS);
+	const char *failed = 0;
 
+	if (!changed || vmcs_mask_meets(&any, changed))
+		failed = check_groups(nested, vmcs12, groups, GROUPS, changed);
 	return failed ? failed : check_address_space(nested, vmcs12);
 }
 

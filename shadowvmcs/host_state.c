@@ -221,18 +221,21 @@ static bool load_pdptes(const struct host_load *h)
 	        X(w, CR0_GUEST_HOST_MASK) | X(w, CR4_GUEST_HOST_MASK) | X(w, CR0_READ_SHADOW) |                        \
 	        X(w, CR4_READ_SHADOW) | X(w, GUEST_DR7) | X(w, GUEST_IA32_DEBUGCTL) | X(w, GUEST_IA32_SYSENTER_CS) |   \
 	        X(w, GUEST_IA32_SYSENTER_ESP) | X(w, GUEST_IA32_SYSENTER_EIP) | X(w, GUEST_IA32_EFER) |                \
+	        X(w, GUEST_IA32_PAT) | X(w, GUEST_IA32_PERF_GLOBAL_CTRL) | X(w, GUEST_IA32_BNDCFGS) |                  \
 	        X(w, GUEST_PDPTE0) | X(w, GUEST_PDPTE1) | X(w, GUEST_PDPTE2) | X(w, GUEST_PDPTE3)
 #define EACH_EXIT_TARGETS(X, w)                                                                                        \
 	X(w, GUEST_RIP)                                                                                                \
 	| X(w, GUEST_RSP) | X(w, GUEST_RFLAGS) | X(w, GUEST_INTERRUPTIBILITY_STATE) | X(w, GUEST_ACTIVITY_STATE) |     \
-	        X(w, GUEST_PENDING_DEBUG_EXCEPTIONS) | X(w, VM_ENTRY_CONTROLS) | X(w, GUEST_IA32_PAT) |                \
-	        X(w, GUEST_IA32_PERF_GLOBAL_CTRL) | X(w, GUEST_IA32_BNDCFGS)
+	        X(w, GUEST_PENDING_DEBUG_EXCEPTIONS) | X(w, VM_ENTRY_CONTROLS)
 /* Masks and shadows are not taken over here, so their marks are merge.c's to clear. */
 #define TAKEN_TARGETS(X, w)                                                                                            \
 	(LASTING_TARGETS(X, w) | EACH_EXIT_TARGETS(X, w)) &                                                            \
 	        ~(uint64_t)(X(w, CR0_GUEST_HOST_MASK) | X(w, CR4_GUEST_HOST_MASK))
 
 static const struct vmcs_mask lasting = VMCS_MASK_OF(LASTING_TARGETS);
+#define KEPT_FIELDS(X, w) X(w, GUEST_IA32_PAT) | X(w, GUEST_IA32_PERF_GLOBAL_CTRL) | X(w, GUEST_IA32_BNDCFGS)
+
+static const struct vmcs_mask kept_fields = VMCS_MASK_OF(KEPT_FIELDS);
 static const struct vmcs_mask taken = VMCS_MASK_OF(TAKEN_TARGETS);
 
 /*
@@ -242,7 +245,8 @@ static const struct vmcs_mask taken = VMCS_MASK_OF(TAKEN_TARGETS);
  */
 static bool stands(const struct host_load *h)
 {
-	const struct vmcs *vmcs01 = h->vmcs01;
+	const struct vmcs *vmcs01 = h->vmcs01, *vmcs02 = &h->nested->vmcs02;
+	const struct vmcs *v = h->v;
 	uint64_t changed = 0;
 
 	if (!h->ran || !h->nested->host_state_loaded || !transition_marked(h->nested))
@@ -253,6 +257,14 @@ static bool stands(const struct host_load *h)
 		for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
 			changed |= vmcs01->stale.word[word] & lasting.word[word];
 	}
+	/* What an exit does not load is L2's value of now. */
+	if (!EXIT(LOAD_IA32_PAT))
+		changed |= vmcs01->field[VMCS_GUEST_IA32_PAT] ^ vmcs02->field[VMCS_GUEST_IA32_PAT];
+	if (!EXIT(LOAD_IA32_PERF_GLOBAL_CTRL))
+		changed |= vmcs01->field[VMCS_GUEST_IA32_PERF_GLOBAL_CTRL] ^
+		           vmcs02->field[VMCS_GUEST_IA32_PERF_GLOBAL_CTRL];
+	if (!EXIT(CLEAR_IA32_BNDCFGS))
+		changed |= vmcs01->field[VMCS_GUEST_IA32_BNDCFGS] ^ vmcs02->field[VMCS_GUEST_IA32_BNDCFGS];
 	return changed == 0;
 }
 
@@ -273,14 +285,14 @@ bool host_state_load(struct nested *nested, bool ran)
 	if (!stands(&h)) {
 		load_control_registers(&h);
 		load_msrs(&h);
+		load_kept(&h);
 		load_segments(&h);
 		loaded = load_pdptes(&h);
-		/* Else an exit reads L1's memory, or L2's EFER. */
+		/* Else an exit reads L1's memory, L2's EFER, or asks the machine for what L2 has. */
 		nested->host_state_loaded =
-		        EXIT(LOAD_IA32_EFER) &&
+		        EXIT(LOAD_IA32_EFER) && !vmcs_mask_meets(&kept_fields, &nested->config.machine.on_demand) &&
 		        !transition_pae_paging(FIELD(HOST_CR0), FIELD(HOST_CR4), EXIT(HOST_ADDRESS_SPACE_SIZE));
 	}
-	load_kept(&h);
 	load_rest(&h);
 	take_marks(&h);
 	return loaded;

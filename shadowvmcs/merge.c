@@ -228,6 +228,12 @@ static void merge_efer(const struct merge *m)
 	set02_if_new(m, VMCS_GUEST_IA32_EFER, efer);
 }
 
+/* What the next entry injects, and the timer it starts. */
+#define EVENT_FIELDS(X, w)                                                                                             \
+	X(w, VM_ENTRY_INTERRUPTION_INFORMATION)                                                                        \
+	| X(w, VM_ENTRY_EXCEPTION_ERROR_CODE) | X(w, VM_ENTRY_INSTRUCTION_LENGTH) | X(w, VMX_PREEMPTION_TIMER_VALUE)
+static const struct vmcs_mask event_fields = VMCS_MASK_OF(EVENT_FIELDS);
+
 /* Registers that L2 inherits where vmcs12 does not load them; nothing else decides their value. */
 #define INHERITABLE_FIELDS(X, w)                                                                                       \
 	X(w, GUEST_DR7)                                                                                                \
@@ -285,42 +291,50 @@ void merge_learn_registers(struct nested *nested)
 		if (saves)
 			vmcs_mask_set(&state->saved, field);
 	}
-	state->registers_each_entry = !PROC2(ENABLE_EPT) || !ENTRY(LOAD_IA32_EFER) || FIELD01(CR0_GUEST_HOST_MASK) ||
+	state->fetch_each_entry = false;
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
+		const uint64_t special = transition_special_fields.word[word];
+		state->watched.word[word] = (special & ~state->inherited.word[word]) | event_fields.word[word];
+		if (nested->config.machine.on_demand.word[word] & special & ~state->saved.word[word])
+			state->fetch_each_entry = true;
+	}
+	state->registers_each_entry = vmcs_mask_meets(&nested->config.machine.on_demand, &state->inherited) ||
+	                              !PROC2(ENABLE_EPT) || !ENTRY(LOAD_IA32_EFER) || FIELD01(CR0_GUEST_HOST_MASK) ||
 	                              FIELD01(CR4_GUEST_HOST_MASK) ||
 	                              (transition_proc2(v01) & VMX_BIT(PROC2_ENABLE_PML));
 	state->registers_known = true;
 }
 
 /*
- * Special fields for which nothing is to be done: neither L1 (dirty), nor L2 or L0 (written) changed one that is
- * loaded, none stayed in the machine that vmcs12 does not expect there, and what L2 inherits is in vmcs02 already.
+ * Nothing is to be done for special fields and the event to inject: neither L1 (dirty), nor L2 or L0 (written) touched
+ * one that comes from vmcs12, none stayed in the machine that vmcs12 does not expect there, and what L2 inherits is in
+ * vmcs02 already.
  */
 static bool registers_stand(const struct merge *m)
 {
 	const struct merge_state *state = &m->nested->merge;
 	const struct vmcs *vmcs02 = &m->nested->vmcs02;
-	uint64_t changed = 0;
+	uint64_t touched = 0;
 
 	if (m->wide || state->registers_each_entry || !transition_marked(m->nested))
 		return false;
 	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
 		const uint64_t unsaved = vmcs02->stale.word[word] & ~m->v->stale.word[word];
-		const uint64_t own = transition_special_fields.word[word] & ~state->inherited.word[word];
-		changed |= (vmcs02->written.word[word] | m->v->dirty.word[word] | unsaved) & own;
-		changed |= (vmcs02->stale.word[word] | m->v01->stale.word[word]) & state->inherited.word[word];
+		touched |= (vmcs02->written.word[word] | m->v->dirty.word[word] | unsaved) & state->watched.word[word];
 	}
 	VMCS_FOR_EACH(field, state->inherited)
 	{
-		changed |= vmcs02->field[field] ^ m->v01->field[field];
+		touched |= vmcs02->field[field] ^ m->v01->field[field];
 	}
-	return changed == 0;
+	return touched == 0;
 }
 
 /* From here on vmcs02 and vmcs12 agree on these. */
 static void take_marks(const struct merge *m)
 {
 	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
-		m->nested->vmcs02.written.word[word] &= ~(m->nested->merge.loaded.word[word] & ~m->v->stale.word[word]);
+		const uint64_t agree = m->nested->merge.loaded.word[word] | event_fields.word[word];
+		m->nested->vmcs02.written.word[word] &= ~(agree & ~m->v->stale.word[word]);
 	}
 }
 
@@ -362,7 +376,9 @@ static int merge_ept_pointer(const struct merge *m)
 	uint64_t eptp02 = FIELD01(EPT_POINTER);
 
 	/* L1 without EPT gives L2 shadow page tables in its own physical addresses: EPT01 is what lies beneath. */
-	if (PROC2(ENABLE_EPT)) {
+	if (PROC2(ENABLE_EPT) && FIELD(EPT_POINTER) == m->nested->ept02.current_eptp12 && FIELD(EPT_POINTER) != 0) {
+		eptp02 = m->nested->ept02.current_eptp02; /* as ept02_enter would say */
+	} else if (PROC2(ENABLE_EPT)) {
 		const int error = ept02_enter(m->nested, FIELD(EPT_POINTER), &eptp02);
 		if (error)
 			return error;
@@ -377,10 +393,10 @@ static void flush_shared_vpid(const struct merge *m)
 {
 	const struct vmcs *v = m->v;
 	const struct nested_ops *ops = &m->nested->config.ops;
-	const uint16_t shared = nested_vpid02(m->nested, 0);
+	const uint16_t shared = ops->flush_vpid ? nested_vpid02(m->nested, 0) : 0;
 	const uint16_t vpid12 = PROC2(ENABLE_VPID) ? (uint16_t)FIELD(VIRTUAL_PROCESSOR_ID) : 0;
 
-	if (shared == 0 || !ops->flush_vpid || nested_vpid02(m->nested, vpid12) != shared)
+	if (shared == 0 || nested_vpid02(m->nested, vpid12) != shared)
 		return;
 	if (vpid12 == 0 || m->nested->merge.shared_vpid12 != vpid12)
 		ops->flush_vpid(ops->ctx, shared);
@@ -392,8 +408,13 @@ static void flush_shared_vpid(const struct merge *m)
 bool merge_needs_fetch(const struct nested *nested)
 {
 	const struct vmcs *v = nested->vmcs12, *v01 = nested->config.vmcs01;
-	struct vmcs_mask stale = nested->config.machine.on_demand;
+	const struct merge_state *state = &nested->merge;
 
+	/* What the last merge found holds while L1 changed no field that decides. */
+	if (state->registers_known && !state->fetch_each_entry && !state->registers_each_entry &&
+	        !FIELD01(CR0_GUEST_HOST_MASK) && !FIELD01(CR4_GUEST_HOST_MASK) &&
+	        !vmcs_mask_meets(&v->dirty, &checks_compared_fields) && !vmcs_mask_meets(&v->dirty, &wide_fields))
+		return false;
 	if (!vmcs_mask_meets(&v->stale, &nested->config.machine.on_demand))
 		return false;
 	/* Checks compare them with what L1 wrote; without EPT the paging mode decides where PDPTEs come from; if EFER
@@ -402,16 +423,10 @@ bool merge_needs_fetch(const struct nested *nested)
 	        FIELD01(CR0_GUEST_HOST_MASK) || FIELD01(CR4_GUEST_HOST_MASK))
 		return true;
 	/* The next exit will not save it, so vmcs12 must have what the last one saved. */
-	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
-		stale.word[word] &= v->stale.word[word] & transition_special_fields.word[word];
-	if (nested->merge.registers_known && !vmcs_mask_meets(&v->dirty, &wide_fields)) {
-		for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
-			stale.word[word] &= ~nested->merge.saved.word[word];
-		return !vmcs_mask_empty(&stale);
-	}
-	VMCS_FOR_EACH(field, stale)
+	VMCS_FOR_EACH(field, nested->config.machine.on_demand)
 	{
-		if (!transition_saves(v, field))
+		if (vmcs_mask_has(&v->stale, field) && vmcs_mask_has(&transition_special_fields, field) &&
+		        !transition_saves(v, field))
 			return true;
 	}
 	return false;
@@ -426,12 +441,12 @@ static void merge_each_entry(const struct merge *m)
 	if (!registers_stand(m)) {
 		merge_registers(m);
 		merge_pdptes(m);
+		set02_if_new(m, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION, FIELD(VM_ENTRY_INTERRUPTION_INFORMATION));
+		set02_if_new(m, VMCS_VM_ENTRY_EXCEPTION_ERROR_CODE, FIELD(VM_ENTRY_EXCEPTION_ERROR_CODE));
+		set02_if_new(m, VMCS_VM_ENTRY_INSTRUCTION_LENGTH, FIELD(VM_ENTRY_INSTRUCTION_LENGTH));
+		set02_if_new(m, VMCS_VMX_PREEMPTION_TIMER_VALUE, FIELD(VMX_PREEMPTION_TIMER_VALUE));
 		take_marks(m);
 	}
-	set02_if_new(m, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION, FIELD(VM_ENTRY_INTERRUPTION_INFORMATION));
-	set02_if_new(m, VMCS_VM_ENTRY_EXCEPTION_ERROR_CODE, FIELD(VM_ENTRY_EXCEPTION_ERROR_CODE));
-	set02_if_new(m, VMCS_VM_ENTRY_INSTRUCTION_LENGTH, FIELD(VM_ENTRY_INSTRUCTION_LENGTH));
-	set02_if_new(m, VMCS_VMX_PREEMPTION_TIMER_VALUE, FIELD(VMX_PREEMPTION_TIMER_VALUE));
 	if (!m->nested->config.machine.asks_for_bitmaps)
 		nested_merge_bitmaps(m->nested);
 	flush_shared_vpid(m);

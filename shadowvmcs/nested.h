@@ -106,7 +106,10 @@ struct merge_state {
 	 * that entries load from vmcs12 as they are; special fields that L2 inherits from L1.
 	 */
 	struct vmcs_mask saved, always_saved, loaded, inherited;
+	/** Special fields and event fields that stand in vmcs02 unless someone touched them (merge.c). */
+	struct vmcs_mask watched;
 	bool registers_known;
+	bool fetch_each_entry; /**< a field that may stay in the machine is special and not saved */
 	/** Some special field depends on more than vmcs12, vmcs02 and vmcs01 say: all of them at each entry. */
 	bool registers_each_entry;
 	/** The VPID12 that last used the VPID02 several of them share, 0 = none (nested_vpid02). */
@@ -132,8 +135,8 @@ struct nested {
 	 * The engine's own copy of vmcs12: the only one checks and merges read, because L1 can write vmcs12's memory at
 	 * any time. nested_snapshot_vmcs12 takes L1's changes into it before each entry and notes them in
 	 * checked12.dirty; merge_vmcs02 clears that mask when vmcs02 is made, so after a failed check the fields stay
-	 * dirty and are checked again. Reflection writes guest state and exit information to both copies without
-	 * setting dirty bits: vmcs02 already holds those values.
+	 * dirty and are checked again. Reflection writes guest state to both copies without setting dirty bits: vmcs02
+	 * already holds those values. Exit information it writes to L1's memory alone: nothing here is decided by it.
 	 */
 	struct vmcs checked12;
 	/** Fields of vmcs12 that reflection changed and the shadow region does not show yet. */

@@ -32,6 +32,18 @@ static void put12_from02(struct nested *nested, enum vmcs_field field)
 	put12(nested, field, nested->vmcs02.field[field]);
 }
 
+/* Exit information, which checks and merges do not read: vmcs12 alone has it. */
+static void put_information(struct nested *nested, enum vmcs_field field)
+{
+	const uint64_t value = nested->vmcs02.field[field];
+
+	if (nested->vmcs12->field[field] == value && !nested->config.copy_everything)
+		return;
+	nested->vmcs12->field[field] = value;
+	vmcs_mask_set(&nested->reflected, field);
+	nested->counters[COUNTER_FIELDS_REFLECTED]++;
+}
+
 /* ---- 28.2 exit information ---- */
 
 enum { DEFINES_INFORMATION = 1, DEFINES_LINEAR = 2, DEFINES_PHYSICAL = 4 };
@@ -95,22 +107,22 @@ static void record_exit(struct nested *nested)
 	const unsigned defined = known ? defines[reason] : ~0u;
 	const uint32_t error_codes = INTR_INFO_VALID | INTR_INFO_ERROR_CODE;
 
-	put12_from02(nested, VMCS_EXIT_REASON);
-	put12_from02(nested, VMCS_EXIT_QUALIFICATION);
-	put12_from02(nested, VMCS_VM_EXIT_INTERRUPTION_INFORMATION);
-	put12_from02(nested, VMCS_IDT_VECTORING_INFORMATION);
+	put_information(nested, VMCS_EXIT_REASON);
+	put_information(nested, VMCS_EXIT_QUALIFICATION);
+	put_information(nested, VMCS_VM_EXIT_INTERRUPTION_INFORMATION);
+	put_information(nested, VMCS_IDT_VECTORING_INFORMATION);
 	if (!known || (info & error_codes) == error_codes)
-		put12_from02(nested, VMCS_VM_EXIT_INTERRUPTION_ERROR_CODE);
+		put_information(nested, VMCS_VM_EXIT_INTERRUPTION_ERROR_CODE);
 	if (!known || (vectoring & error_codes) == error_codes)
-		put12_from02(nested, VMCS_IDT_VECTORING_ERROR_CODE);
+		put_information(nested, VMCS_IDT_VECTORING_ERROR_CODE);
 	if (!known || defines_length(reason, info, vectoring))
-		put12_from02(nested, VMCS_VM_EXIT_INSTRUCTION_LENGTH);
+		put_information(nested, VMCS_VM_EXIT_INSTRUCTION_LENGTH);
 	if (defined & DEFINES_INFORMATION)
-		put12_from02(nested, VMCS_VM_EXIT_INSTRUCTION_INFORMATION);
+		put_information(nested, VMCS_VM_EXIT_INSTRUCTION_INFORMATION);
 	if (defined & DEFINES_LINEAR)
-		put12_from02(nested, VMCS_GUEST_LINEAR_ADDRESS);
+		put_information(nested, VMCS_GUEST_LINEAR_ADDRESS);
 	if (defined & DEFINES_PHYSICAL)
-		put12_from02(nested, VMCS_GUEST_PHYSICAL_ADDRESS);
+		put_information(nested, VMCS_GUEST_PHYSICAL_ADDRESS);
 	/* 25.8.3: every VM exit clears the valid bit. */
 	put12(nested, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION,
 	        nested->checked12.field[VMCS_VM_ENTRY_INTERRUPTION_INFORMATION] & ~(uint64_t)INTR_INFO_VALID);
@@ -187,7 +199,8 @@ static void save_fields(struct nested *nested)
 		nested->vmcs12->stale.word[word] = stale;
 		for (; bits != 0; bits &= bits - 1) {
 			const enum vmcs_field field = (enum vmcs_field)(word * 64 + (unsigned)__builtin_ctzll(bits));
-			put12(nested, field, transition_guest12(nested, field));
+			const bool split = field == VMCS_GUEST_CR0 || field == VMCS_GUEST_CR4;
+			put12(nested, field, split ? transition_guest12(nested, field) : vmcs02->field[field]);
 		}
 	}
 }

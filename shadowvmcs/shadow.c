@@ -88,16 +88,24 @@ static void set_control(struct nested *nested, bool on)
 	vmcs_set(vmcs01, VMCS_VMCS_LINK_POINTER, on ? nested->config.shadow_region.hpa : ~0ull);
 }
 
-static void put_fields(struct nested *nested, const struct vmcs_mask *fields)
+static void put(struct nested *nested, unsigned field)
 {
-	VMCS_FOR_EACH(field, *fields)
-	{
-		const uint64_t value = nested->vmcs12->field[field];
+	const uint64_t value = nested->vmcs12->field[field];
 
-		if (region_of(nested)->field[field] == value)
-			continue;
-		region_of(nested)->field[field] = value;
-		nested->counters[COUNTER_SHADOW_FIELDS_FROM_VMCS12]++;
+	if (region_of(nested)->field[field] == value)
+		return;
+	region_of(nested)->field[field] = value;
+	nested->counters[COUNTER_SHADOW_FIELDS_FROM_VMCS12]++;
+}
+
+/* `all`: the region held something else before; else vmcs12's values when L1 entered L2. */
+static void put_fields(struct nested *nested, bool all)
+{
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
+		uint64_t bits = nested->shadow_all.word[word] & (all ? ~0ull : nested->reflected.word[word]);
+		nested->reflected.word[word] = 0;
+		for (; bits != 0; bits &= bits - 1)
+			put(nested, word * 64 + (unsigned)__builtin_ctzll(bits));
 	}
 }
 
@@ -105,8 +113,7 @@ void shadow_start(struct nested *nested)
 {
 	if (!active(nested))
 		return;
-	put_fields(nested, &nested->shadow_all);
-	nested->reflected = (struct vmcs_mask){0};
+	put_fields(nested, true);
 	region_of(nested)->dirty = (struct vmcs_mask){0};
 	set_control(nested, true);
 }
@@ -125,58 +132,44 @@ static uint64_t region_value(const struct nested *nested, unsigned field)
 	return *(volatile const uint64_t *)&region_of(nested)->field[field] & vmcs_width_mask(width);
 }
 
-/* Read-write fields that may differ from vmcs12: those marked dirty in the region, once. Else, all. */
-static struct vmcs_mask take_marks(struct nested *nested)
+static void take(struct nested *nested, unsigned field)
 {
-	struct vmcs_mask fields = nested->shadow_rw;
+	const uint64_t value = region_value(nested, field);
 
-	if (!nested->config.machine.marks_written)
-		return fields;
-	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
-		volatile uint64_t *dirty = &region_of(nested)->dirty.word[word];
-		const uint64_t bits = *dirty;
-		if (bits != 0)
-			*dirty = 0;
-		fields.word[word] &= bits;
-	}
-	return fields;
+	if (value == nested->vmcs12->field[field])
+		return;
+	vmcs_set(nested->vmcs12, (enum vmcs_field)field, value);
+	nested->counters[COUNTER_SHADOW_FIELDS_TO_VMCS12]++;
 }
 
 /*
- * The marks of a paravirtual L1 are its own to set (abi/boot_info.h): a write without one is lost or comes late, to
- * nobody's harm but L1's.
+ * Read-write fields that are marked dirty in the region, once; all of them where nobody marks. The marks of a
+ * paravirtual L1 are its own to set (abi/boot_info.h): a write without one is lost or comes late, to nobody's harm but
+ * L1's.
  */
 void shadow_to_vmcs12(struct nested *nested)
 {
-	struct vmcs_mask fields;
-
 	if (!active(nested))
 		return;
-	fields = take_marks(nested);
-	VMCS_FOR_EACH(field, fields)
-	{
-		const uint64_t value = region_value(nested, (unsigned)field);
-
-		if (value == nested->vmcs12->field[field])
-			continue;
-		vmcs_set(nested->vmcs12, (enum vmcs_field)field, value);
-		nested->counters[COUNTER_SHADOW_FIELDS_TO_VMCS12]++;
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
+		volatile uint64_t *dirty = &region_of(nested)->dirty.word[word];
+		uint64_t bits = nested->shadow_rw.word[word];
+		if (nested->config.machine.marks_written) {
+			const uint64_t marked = *dirty;
+			if (marked == 0)
+				continue;
+			*dirty = 0;
+			bits &= marked;
+		}
+		for (; bits != 0; bits &= bits - 1)
+			take(nested, word * 64 + (unsigned)__builtin_ctzll(bits));
 	}
 }
 
 void shadow_from_vmcs12(struct nested *nested)
 {
-	struct vmcs_mask fields = nested->shadow_all;
-
-	if (!active(nested))
-		return;
-	/* The region held vmcs12's values when L1 entered L2, and L1 has not run since. */
-	if (nested->config.machine.marks_written) {
-		for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
-			fields.word[word] &= nested->reflected.word[word];
-	}
-	put_fields(nested, &fields);
-	nested->reflected = (struct vmcs_mask){0};
+	if (active(nested))
+		put_fields(nested, !nested->config.machine.marks_written);
 }
 
 void shadow_put(struct nested *nested, unsigned field)

@@ -49,7 +49,7 @@ enum vmcs_type { VMCS_TYPE_CONTROL, VMCS_TYPE_READ_ONLY, VMCS_TYPE_GUEST, VMCS_T
 /** Bytes of a VMCS region (IA32_VMX_BASIC bits 44:32). */
 #define VMCS_REGION_BYTES 4096
 /** 64-bit words of a bitmap with one bit per field index. */
-#define VMCS_MASK_WORDS 4
+#define VMCS_MASK_WORDS 3
 _Static_assert(VMCS_FIELD_COUNT <= 64 * VMCS_MASK_WORDS, "a field mask has a bit for each field");
 
 /** A set of fields, one bit per index. */
@@ -157,7 +157,7 @@ static inline bool vmcs_mask_has(const struct vmcs_mask *mask, enum vmcs_field f
 #define VMCS_MASK_OF(list)                                                                                             \
 	{                                                                                                              \
 		{                                                                                                      \
-			list(VMCS_MASK_BIT, 0), list(VMCS_MASK_BIT, 1), list(VMCS_MASK_BIT, 2), list(VMCS_MASK_BIT, 3) \
+			list(VMCS_MASK_BIT, 0), list(VMCS_MASK_BIT, 1), list(VMCS_MASK_BIT, 2)                         \
 		}                                                                                                      \
 	}
 

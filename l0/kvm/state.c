@@ -378,7 +378,8 @@ int kvm_load(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, const 
 		arrives = false;
 	if (error)
 		return error;
-	if (!arrives && memcmp(&next, loaded, sizeof(next))) {
+	/* L1 after an exit of L2 differs in any case. */
+	if (!arrives && (next.rip != loaded->rip || memcmp(&next, loaded, sizeof(next)))) {
 		*loaded = next;
 		vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
 	}
@@ -400,13 +401,8 @@ int kvm_load(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, const 
 	return error;
 }
 
-#define STORED_FIELDS(X, w)                                                                                            \
-	X(w, GUEST_RSP)                                                                                                \
-	| X(w, GUEST_RIP) | X(w, GUEST_RFLAGS) | X(w, GUEST_INTERRUPTIBILITY_STATE) | X(w, GUEST_ACTIVITY_STATE)
-
 void kvm_store_registers(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, struct guest_regs *regs)
 {
-	static const struct vmcs_mask stored = VMCS_MASK_OF(STORED_FIELDS);
 	const struct kvm_regs *now = &vm->run->s.regs.regs;
 
 	regs->gpr[GPR_RAX] = now->rax;
@@ -417,15 +413,14 @@ void kvm_store_registers(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *
 	regs->gpr[GPR_RDI] = now->rdi;
 	regs->gpr[GPR_RBP] = now->rbp;
 	memcpy(&regs->gpr[GPR_R8], &now->r8, 8 * sizeof(uint64_t));
-	vmcs->field[VMCS_GUEST_RSP] = now->rsp;
+	vmcs_store(vmcs, VMCS_GUEST_RSP, now->rsp);
 	vmcs->field[VMCS_GUEST_RIP] = now->rip;
-	vmcs->field[VMCS_GUEST_RFLAGS] = now->rflags;
+	vmcs_mask_set(&vmcs->written, VMCS_GUEST_RIP); /* exit.c may have written it before */
+	vmcs_store(vmcs, VMCS_GUEST_RFLAGS, now->rflags);
 	/* KVM says only whether an interrupt could be delivered: with IF set it could not just behind STI or MOV SS. */
-	vmcs->field[VMCS_GUEST_INTERRUPTIBILITY_STATE] =
-	        vm->run->if_flag && !vm->run->ready_for_interrupt_injection ? INTERRUPTIBILITY_STI : 0;
-	vmcs->field[VMCS_GUEST_ACTIVITY_STATE] = ACTIVITY_ACTIVE; /* it ran; L0 does the halting */
-	for (unsigned i = 0; i < VMCS_MASK_WORDS; i++)
-		vmcs->written.word[i] |= stored.word[i];
+	vmcs_store(vmcs, VMCS_GUEST_INTERRUPTIBILITY_STATE,
+	        vm->run->if_flag && !vm->run->ready_for_interrupt_injection ? INTERRUPTIBILITY_STI : 0);
+	vmcs_store(vmcs, VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE); /* it ran; L0 does the halting */
 	vmcs->stale = m->base.caps.on_demand;
 	if (vm->level == 2)
 		vm->sregs_valid = false;

@@ -41,7 +41,7 @@ static void exit_and_reflect(uint32_t reason, uint64_t qualification)
 
 static bool any(const struct vmcs_mask *mask)
 {
-	return mask->word[0] | mask->word[1] | mask->word[2] | mask->word[3];
+	return mask->word[0] | mask->word[1] | mask->word[2];
 }
 
 /* ---- exit information ---- */
@@ -79,7 +79,6 @@ static void check_defined(enum vmcs_field field, bool defined)
 {
 	ck_assert_msg(fixture_get(&f, field) == (defined ? MARK : 0), "%s is %#llx", vmcs_field_infos[field].name,
 	        (unsigned long long)fixture_get(&f, field));
-	ck_assert_uint_eq(f.nested.checked12.field[field], fixture_get(&f, field));
 }
 
 START_TEST(exit_information)
