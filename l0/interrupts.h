@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * The interrupt controllers and timers of a PC, for L1 images that know nothing of Testudo: local APIC, 8259 pair,
- * 8254. The run loop asks what is pending at the machine's present time and delivers it through the engine.
+ * The interrupt controllers and timers of a PC, for L1 images that know nothing of Testudo: local APIC, I/O APIC, 8259
+ * pair, 8254; and the ports with which test kernels move an interrupt line. The run loop asks what is pending at the
+ * machine's present time and delivers it through the engine.
  */
 #ifndef TESTUDO_L0_INTERRUPTS_H
 #define TESTUDO_L0_INTERRUPTS_H
@@ -9,13 +10,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "l0/dev/ioapic.h"
 #include "l0/dev/lapic.h"
 #include "l0/dev/pic.h"
 #include "l0/dev/pit.h"
 
+/** Port + n, value 1 or 0: line n rises or falls. */
+#define INTERRUPTS_PORT_LINES 0x2000
+
 struct interrupts {
 	bool on; /**< false: own images use the test device's timer alone */
 	struct lapic lapic;
+	struct ioapic ioapic;
 	struct pic pic;
 	struct pit pit;
 };

@@ -33,7 +33,7 @@ struct mmio_range {
 };
 
 #define BUS_PORT_RANGES 16
-#define BUS_MMIO_RANGES 4
+#define BUS_MMIO_RANGES 8
 
 struct bus {
 	struct port_range ports[BUS_PORT_RANGES];

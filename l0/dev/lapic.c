@@ -100,6 +100,16 @@ void lapic_raise(struct lapic *lapic, uint8_t vector)
 		set_vector(lapic, REG_IRR, vector);
 }
 
+void lapic_raise_line(struct lapic *lapic, uint8_t vector, bool level)
+{
+	/* The trigger-mode register says which vectors' EOIs go out to the I/O APIC (11.8.4). */
+	if (level)
+		set_vector(lapic, REG_TMR, vector);
+	else
+		clear_vector(lapic, REG_TMR, vector);
+	lapic_raise(lapic, vector);
+}
+
 /* ---- timer: 11.5.4 ---- */
 
 /** Clock ticks per count: bits 3, 1 and 0 of the divide configuration, 111b = 1. */
@@ -191,8 +201,11 @@ static void end_of_interrupt(struct lapic *lapic)
 {
 	const int vector = highest_vector(lapic, REG_ISR);
 
-	if (vector >= 0)
-		clear_vector(lapic, REG_ISR, (uint8_t)vector);
+	if (vector < 0)
+		return;
+	clear_vector(lapic, REG_ISR, (uint8_t)vector);
+	if (lapic->eoi && (lapic->reg[REG_TMR + vector / 32] >> (vector % 32) & 1))
+		lapic->eoi(lapic->eoi_ctx, (uint8_t)vector);
 }
 
 /* ---- registers ---- */

@@ -27,7 +27,10 @@ struct lapic {
 	uint64_t timer_start;    /**< clock() at the last write of the initial count */
 	uint64_t timer_deadline; /**< clock() of the next expiry; ~0 = none */
 	uint64_t tsc_deadline;   /**< IA32_TSC_DEADLINE; 0 = not armed */
-	bool nmi_pending;        /**< an NMI was sent to this CPU */
+	/** Told of each EOI of a level-triggered vector; NULL = nobody. */
+	void (*eoi)(void *ctx, uint8_t vector);
+	void *eoi_ctx;
+	bool nmi_pending; /**< an NMI was sent to this CPU */
 	/** The task-priority register: in `reg`, or in the virtual-APIC page where MOV to CR8 writes it. */
 	uint32_t *tpr;
 };
@@ -40,8 +43,9 @@ bool lapic_owns_msr(uint32_t msr);
 bool lapic_read_msr(struct lapic *lapic, uint32_t msr, uint64_t *value);
 bool lapic_write_msr(struct lapic *lapic, uint32_t msr, uint64_t value);
 
-/** A fixed interrupt arrives (I/O APIC, message). */
+/** A fixed interrupt arrives: a message, or the I/O APIC's, edge- or level-triggered. */
 void lapic_raise(struct lapic *lapic, uint8_t vector);
+void lapic_raise_line(struct lapic *lapic, uint8_t vector, bool level);
 
 /** The vector to deliver now, or -1; timer expiries up to clock() are taken in first. It stays pending until
  * lapic_accept. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Local APIC (SDM vol. 3, chapter 11), 8259 pair, 8254: registers, priorities, timers, in a clock the test moves. */
+/* Local APIC (SDM vol. 3, chapter 11), I/O APIC, 8259 pair, 8254: registers, priorities, timers, in a clock the test
+ * moves. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -458,6 +459,103 @@ START_TEST(test_pit_channel_2)
 }
 END_TEST
 
+/* ---- I/O APIC ---- */
+
+static uint32_t io_read(struct pc *pc, unsigned reg)
+{
+	bus_mmio_write(&pc->bus, IOAPIC_GPA, 4, reg);
+	return (uint32_t)bus_mmio_read(&pc->bus, IOAPIC_GPA + 0x10, 4);
+}
+
+static void io_write(struct pc *pc, unsigned reg, uint32_t value)
+{
+	bus_mmio_write(&pc->bus, IOAPIC_GPA, 4, reg);
+	bus_mmio_write(&pc->bus, IOAPIC_GPA + 0x10, 4, value);
+}
+
+START_TEST(test_ioapic_registers)
+{
+	struct pc pc;
+
+	setup(&pc);
+	ck_assert_uint_eq(io_read(&pc, 1), 0x00170020);
+	for (unsigned line = 0; line < 24; line++)
+		ck_assert_uint_eq(io_read(&pc, 0x10 + 2 * line), 0x10000);
+	io_write(&pc, 0, 3u << 24);
+	ck_assert_uint_eq(io_read(&pc, 0), 3u << 24);
+	io_write(&pc, 0x13, 0x05000000);
+	ck_assert_uint_eq(io_read(&pc, 0x13), 0x05000000);
+	io_write(&pc, 0x12, 0xffffffff); /* remote IRR and delivery status are read-only */
+	ck_assert_uint_eq(io_read(&pc, 0x12), 0x1afff);
+}
+END_TEST
+
+START_TEST(test_ioapic_edge)
+{
+	struct pc pc;
+
+	setup(&pc);
+	enable(&pc);
+	io_write(&pc, 0x10 + 2 * 5, 0x45);
+	out(&pc, 0x2005, 1);
+	take(&pc, 0x45);
+	apic_write(&pc, 0xb0, 0);
+	out(&pc, 0x2005, 1); /* still high: no edge */
+	ck_assert_int_eq(pending(&pc), -1);
+	out(&pc, 0x2005, 0);
+	out(&pc, 0x2005, 1);
+	take(&pc, 0x45);
+	apic_write(&pc, 0xb0, 0);
+	io_write(&pc, 0x10 + 2 * 5, 0x10045);
+	out(&pc, 0x2005, 0);
+	out(&pc, 0x2005, 1);
+	ck_assert_int_eq(pending(&pc), -1);
+}
+END_TEST
+
+/* Level: remote IRR from delivery to EOI, again while the pin is high, masked in between. */
+START_TEST(test_ioapic_level)
+{
+	struct pc pc;
+
+	setup(&pc);
+	enable(&pc);
+	io_write(&pc, 0x10 + 2 * 9, 0x8049);
+	out(&pc, 0x2009, 1);
+	take(&pc, 0x49);
+	ck_assert_uint_eq(io_read(&pc, 0x10 + 2 * 9), 0xc049);
+	ck_assert_uint_eq(apic_read(&pc, 0x180 + 0x20), 1u << 9);
+	apic_write(&pc, 0xb0, 0);
+	take(&pc, 0x49);
+	out(&pc, 0x2009, 0);
+	apic_write(&pc, 0xb0, 0);
+	ck_assert_int_eq(pending(&pc), -1);
+	ck_assert_uint_eq(io_read(&pc, 0x10 + 2 * 9), 0x8049);
+	io_write(&pc, 0x10 + 2 * 9, 0x18049);
+	out(&pc, 0x2009, 1);
+	ck_assert_int_eq(pending(&pc), -1);
+	io_write(&pc, 0x10 + 2 * 9, 0x8049);
+	take(&pc, 0x49);
+}
+END_TEST
+
+/* The 8254 on pin 2, and an NMI from a pin. */
+START_TEST(test_ioapic_timer_and_nmi)
+{
+	struct pc pc;
+
+	setup(&pc);
+	enable(&pc);
+	io_write(&pc, 0x10 + 2 * 2, 0x50);
+	load_counter(&pc, 0, 2, 1193);
+	pc.now = interrupts_deadline(&pc.interrupts);
+	take(&pc, 0x50);
+	io_write(&pc, 0x10 + 2 * 7, 0x400);
+	out(&pc, 0x2007, 1);
+	ck_assert(pc.interrupts.lapic.nmi_pending);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("l0: interrupts");
@@ -480,6 +578,10 @@ int main(void)
 	tcase_add_test(tests, test_pit_one_shot);
 	tcase_add_test(tests, test_pit_periodic);
 	tcase_add_test(tests, test_pit_channel_2);
+	tcase_add_test(tests, test_ioapic_registers);
+	tcase_add_test(tests, test_ioapic_edge);
+	tcase_add_test(tests, test_ioapic_level);
+	tcase_add_test(tests, test_ioapic_timer_and_nmi);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
