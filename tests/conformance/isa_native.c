@@ -108,11 +108,11 @@ int isa_native_open(void)
 {
 	static const int signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGBUS};
 	struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-	stack_t stack = {.ss_size = SIGNAL_STACK_BYTES};
+	static uint8_t signal_stack[SIGNAL_STACK_BYTES];
+	const stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof(signal_stack)};
 
-	stack.ss_sp = malloc(SIGNAL_STACK_BYTES);
-	if (!stack.ss_sp || sigaltstack(&stack, NULL))
-		return -ENOMEM;
+	if (sigaltstack(&stack, NULL))
+		return -errno;
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		if (sigaction(signals[i], &action, NULL))
 			return -errno;
