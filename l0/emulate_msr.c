@@ -10,6 +10,8 @@
 #define MSR_IA32_TSC 0x10u
 #define MSR_IA32_PLATFORM_ID 0x17u
 #define MSR_IA32_BIOS_SIGN_ID 0x8bu
+#define MSR_IA32_MCG_CAP 0x179u
+#define MSR_IA32_MCG_STATUS 0x17au
 #define MSR_IA32_MTRRCAP 0xfeu
 #define MSR_IA32_MISC_ENABLE 0x1a0u
 #define MSR_IA32_MTRR_DEF_TYPE 0x2ffu
@@ -110,6 +112,8 @@ static bool read_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32_
 	case MSR_IA32_PLATFORM_ID:
 	case MSR_IA32_BIOS_SIGN_ID:
 	case MSR_IA32_MTRRCAP: /* no variable ranges */
+	case MSR_IA32_MCG_CAP: /* no banks */
+	case MSR_IA32_MCG_STATUS:
 		return true;
 	default:
 		return vmm->ops->read_msr && !vmm->ops->read_msr(vmm->machine, level, msr, value);
@@ -176,6 +180,7 @@ static bool write_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32
 		return true;
 	case MSR_IA32_MISC_ENABLE:
 	case MSR_IA32_BIOS_SIGN_ID:
+	case MSR_IA32_MCG_STATUS:
 	case MSR_IA32_MTRR_DEF_TYPE: /* all memory is write-back whatever the guest says */
 		return true;
 	default:

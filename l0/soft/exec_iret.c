@@ -29,6 +29,8 @@ static void load_flags(struct soft_cpu *cpu, uint64_t mask, uint64_t value)
 	soft_flags_set(cpu, (soft_flags_get(cpu) & ~mask) | (value & mask));
 	/* RF must outlive this instruction. */
 	cpu->resume_flag_set = true;
+	if (cpu->cr0 & CR0_AM) /* AC may have changed */
+		soft_tlb_context(cpu);
 	soft_attention(cpu);
 }
 

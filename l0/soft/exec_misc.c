@@ -149,6 +149,8 @@ void soft_exec_popf(struct soft_cpu *cpu, const struct soft_insn *insn)
 	value = soft_peek(cpu, insn->width, 0);
 	soft_stack_add(cpu, insn->width);
 	soft_flags_set(cpu, (soft_flags_get(cpu) & ~(may_change | FLAG_RF)) | (value & may_change));
+	if (cpu->cr0 & CR0_AM) /* AC may have changed */
+		soft_tlb_context(cpu);
 	soft_attention(cpu);
 }
 

@@ -83,6 +83,12 @@ static inline uint16_t soft_pcid(const struct soft_cpu *cpu)
 	return cpu->cr4 & CR4_PCIDE ? cpu->cr3 & 0xfff : 0;
 }
 
+/** Are accesses of this code checked for alignment (SDM vol. 3, 6.15, #AC)? */
+static inline bool soft_alignment_checked(const struct soft_cpu *cpu)
+{
+	return cpu->cpl == 3 && (cpu->cr0 & CR0_AM) && (cpu->rflags & RFLAGS_AC);
+}
+
 /** Is a data or I/O breakpoint enabled in DR7? Enable bits are pairs at 7:0, the kind at 17:16 + 4n (0 = code). */
 static inline bool soft_data_breakpoints(const struct soft_cpu *cpu)
 {

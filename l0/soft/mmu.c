@@ -198,11 +198,19 @@ uint8_t *soft_translate(struct soft_cpu *cpu, uint64_t linear, enum soft_access 
 	return translate(cpu, &kind, linear);
 }
 
+/** Operands of 2, 4 and 8 bytes; wider ones have alignment rules of their own. */
+static void check_alignment(struct soft_cpu *cpu, uint64_t linear, unsigned size)
+{
+	if (size <= 8 && (linear & (size - 1)) && soft_alignment_checked(cpu))
+		soft_fault(cpu, VECTOR_AC, true, 0);
+}
+
 uint64_t soft_read(struct soft_cpu *cpu, uint64_t linear, unsigned size)
 {
 	const struct soft_access_kind kind = explicit_access(cpu, SOFT_READ);
 	uint64_t value = 0;
 
+	check_alignment(cpu, linear, size);
 	read_as(cpu, &kind, linear, &value, size);
 	return value;
 }
@@ -211,6 +219,7 @@ void soft_write(struct soft_cpu *cpu, uint64_t linear, unsigned size, uint64_t v
 {
 	const struct soft_access_kind kind = explicit_access(cpu, SOFT_WRITE);
 
+	check_alignment(cpu, linear, size);
 	write_as(cpu, &kind, linear, &value, size);
 }
 
@@ -256,6 +265,7 @@ void soft_probe_write(struct soft_cpu *cpu, uint64_t linear, unsigned size)
 	const struct soft_access_kind kind = explicit_access(cpu, SOFT_WRITE);
 	struct span span;
 
+	check_alignment(cpu, linear, size);
 	span_translate(cpu, &kind, linear, size, &span);
 }
 

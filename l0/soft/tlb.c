@@ -234,8 +234,8 @@ void soft_tlb_context(struct soft_cpu *cpu)
 		tlb->current->last_used = ++tlb->clock;
 		tlb->gpa = gpa_find(tlb, key.eptp);
 	}
-	/* MMIO completion and data breakpoints look at each access: none may take the fast path. */
-	if (cpu->mmio_bus || soft_data_breakpoints(cpu))
+	/* MMIO completion, data breakpoints and alignment checks look at each access: none may take the fast path. */
+	if (cpu->mmio_bus || soft_data_breakpoints(cpu) || soft_alignment_checked(cpu))
 		table = &tlb->empty;
 	else
 		table = &tlb->current->table[cpu->cpl == 3];

@@ -13,7 +13,8 @@ static void test_leaves(void)
 	const struct cpuid sizes = cpuid(0x80000008, 0);
 
 	check(zero.a >= 7 && extended.a >= 0x80000008, "leaves up to 7 and 80000008H at least");
-	check(zero.b == 0x756e6547 && zero.d == 0x49656e69 && zero.c == 0x6c65746e, "the vendor kernels look for VMX at");
+	check(zero.b == 0x756e6547 && zero.d == 0x49656e69 && zero.c == 0x6c65746e,
+	        "the vendor kernels look for VMX at");
 	check_equal((one.a >> 8) & 0xf, 6, "family 6");
 	check((one.d & 0x2008179) == 0x2008179 || (one.d & 1 << 4), "a TSC");
 	check(one.d & 1 << 5 && one.d & 1 << 6 && one.d & 1 << 9 && one.d & 1 << 26, "MSRs, PAE, an APIC, SSE2");

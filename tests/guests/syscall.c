@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Into ring 3 and back: gates, SYSCALL and SYSRET, SYSENTER and SYSEXIT, compatibility mode, what ring 3 may not do. SDM
- * vol. 3, 6.8. */
+/* Into ring 3 and back: gates, SYSCALL and SYSRET, SYSENTER and SYSEXIT, compatibility mode, what ring 3 may not do.
+ * SDM vol. 3, 6.8. */
 #include "guest.h"
 
 #define MSR_STAR 0xc0000081u
 #define MSR_LSTAR 0xc0000082u
 #define MSR_FMASK 0xc0000084u
 #define EFER_SCE 1u
-
-
 
 /* SYSCALL: note what the processor left, and go back with RAX = 0x55, or for good by INT 80H. */
 asm("syscall_entry:\n"
@@ -38,8 +36,8 @@ extern u64 entry_rcx_, entry_r11_, entry_rsp_, entry_flags_, entry_cs_, entry_ss
 extern const u8 syscall_entry[], sysenter_entry[], stack_for_entries[];
 
 extern const u8 user_syscall[], user_after_syscall[], user_sysenter[], user_after_sysenter[], user_flags[], user_cli[],
-        user_in[], user_hlt[], user_wrmsr[], user_mov_cr[], user_int[], user_ac[], user_popf[],
-        user_rdtsc[], user_iret_up[];
+        user_in[], user_hlt[], user_wrmsr[], user_mov_cr[], user_int[], user_ac[], user_popf[], user_rdtsc[],
+        user_iret_up[];
 asm("user_syscall: std; syscall\n"
     "user_after_syscall: int $0x80\n"
     "user_sysenter: leaq user_after_sysenter(%rip), %rdi; movq %rsp, %rsi; sysenter\n"
@@ -62,7 +60,8 @@ static void test_gates(void)
 	check_equal(caught.vector, 0x80, "INT 80H through a gate of DPL 3");
 	check(caught.rax & RFLAGS_IF, "  the flags of ring 3 were as given");
 	run_user(user_int, 0, 0);
-	check(caught.vector == VECTOR_GP && caught.error == 0x40 * 8 + 2, "INT through a gate of DPL 0: #GP(IDT, vector)");
+	check(caught.vector == VECTOR_GP && caught.error == 0x40 * 8 + 2,
+	        "INT through a gate of DPL 0: #GP(IDT, vector)");
 	run_user(user_cli, 0, 0);
 	check(caught.vector == VECTOR_GP && caught.error == 0, "CLI: #GP(0)");
 	run_user(user_hlt, 0, 0);
