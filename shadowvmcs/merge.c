@@ -153,9 +153,9 @@ static void merge_everything(const struct merge *m)
 
 static void merge_dirty(const struct merge *m)
 {
-	VMCS_FOR_EACH(field, m->v->dirty)
-	{
-		merge_field(m, (enum vmcs_field)field);
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
+		for (uint64_t bits = m->v->dirty.word[word]; bits != 0; bits &= bits - 1)
+			merge_field(m, (enum vmcs_field)(word * 64 + (unsigned)__builtin_ctzll(bits)));
 	}
 }
 
@@ -322,11 +322,11 @@ static bool registers_stand(const struct merge *m)
 		const uint64_t unsaved = vmcs02->stale.word[word] & ~m->v->stale.word[word];
 		touched |= (vmcs02->written.word[word] | m->v->dirty.word[word] | unsaved) & state->watched.word[word];
 	}
-	VMCS_FOR_EACH(field, state->inherited)
-	{
-		touched |= vmcs02->field[field] ^ m->v01->field[field];
-	}
-	return touched == 0;
+#define INHERITS(name)                                                                                                 \
+	(vmcs_mask_has(&state->inherited, VMCS_##name) && vmcs02->field[VMCS_##name] != m->v01->field[VMCS_##name])
+	return touched == 0 && !INHERITS(GUEST_DR7) && !INHERITS(GUEST_IA32_DEBUGCTL) && !INHERITS(GUEST_IA32_PAT) &&
+	       !INHERITS(GUEST_IA32_PERF_GLOBAL_CTRL) && !INHERITS(GUEST_IA32_BNDCFGS);
+#undef INHERITS
 }
 
 /* From here on vmcs02 and vmcs12 agree on these. */

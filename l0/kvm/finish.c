@@ -13,6 +13,7 @@
 #include "l0/kvm/kvm.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -77,7 +78,11 @@ static bool finish_rdmsr(struct kvm_vm *vm, const struct kvm_regs *next)
 
 static bool only_advanced(const struct kvm_vm *vm, const struct kvm_regs *next)
 {
-	return next->rax == vm->run->s.regs.regs.rax && only_result(vm, next, false);
+	const struct kvm_regs *now = &vm->run->s.regs.regs;
+
+	/* RIP first: it tells L1's next entry after VMRESUME from this without looking further. */
+	return next->rip == now->rip + vm->unfinished_length && next->rflags == now->rflags &&
+	       !memcmp(next, now, offsetof(struct kvm_regs, rip));
 }
 
 static bool finish_wrmsr(struct kvm_vm *vm, const struct kvm_regs *next)
