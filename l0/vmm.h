@@ -62,10 +62,10 @@ struct vmm {
 	struct interrupts interrupts; /**< on for images that are not our own */
 
 	struct nested_page virtual_apic; /**< foreign L1: its CR8 is the TPR in this page (TPR shadow of vmcs01) */
-	uint64_t apic_base;   /**< IA32_APIC_BASE, kept only */
-	int pending_vector;   /**< an interrupt waits for delivery; -1 = none */
-	uint64_t deadline;    /**< what the machine was last told */
-	uint64_t clock_limit; /**< end the guest when clock() reaches it; ~0 = never */
+	uint64_t apic_base;              /**< IA32_APIC_BASE, kept only */
+	int pending_vector;              /**< an interrupt waits for delivery; -1 = none */
+	uint64_t deadline;               /**< what the machine was last told */
+	uint64_t clock_limit;            /**< end the guest when clock() reaches it; ~0 = never */
 
 	/* The exit being handled. */
 	struct ledger_record record;
@@ -112,7 +112,8 @@ void vmm_mark(struct vmm *vmm, enum testdev_mark mark, uint64_t sample);
 /** Controls and host state; guest state is the image's (vmcs01_start_64, vmcs01_start_multiboot). */
 void vmcs01_init(struct vmcs *vmcs01, const struct machine *machine, const struct vmm_intercepts *intercepts,
         const struct nested_page *msr_bitmap01);
-/** What the interrupt controllers of a foreign L1 need: its CR8 in the virtual-APIC page, NMI windows, a TSC of its own.
+/** What the interrupt controllers of a foreign L1 need: its CR8 in the virtual-APIC page, NMI windows, a TSC of its
+ * own.
  */
 void vmcs01_use_interrupts(struct vmcs *vmcs01, const struct nested_page *virtual_apic);
 /** 64-bit mode as abi/boot_info.h says, at `entry`. */

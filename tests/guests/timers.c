@@ -48,7 +48,7 @@ static void wait_ticks(u64 count)
 	const u64 start = rdtsc();
 
 	sti();
-	while (ticks < count && rdtsc() - start < 500000000)
+	while (ticks < count && rdtsc() - start < 20000000)
 		pause();
 	cli();
 }

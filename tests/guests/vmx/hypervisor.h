@@ -3,7 +3,7 @@
 #ifndef TESTUDO_TESTS_HYPERVISOR_H
 #define TESTUDO_TESTS_HYPERVISOR_H
 
-#include "guest.h"
+#include "../runtime/guest.h"
 
 enum field {
 #define FIELD(name, encoding) name = (encoding),
