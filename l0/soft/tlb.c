@@ -35,9 +35,13 @@ static void table_reset(struct soft_tlb *tlb, struct soft_tlb_table *table)
 /** A translation was withdrawn from the table. */
 static void table_changed(struct soft_tlb *tlb, struct soft_tlb_table *table)
 {
-	if (tlb->generation == table->version)
-		tlb->generation = tlb->versions + 1;
+	const bool in_force = tlb->generation == table->version, hidden = tlb->generation == tlb->empty.version;
+
 	table->version = ++tlb->versions;
+	if (in_force)
+		tlb->generation = table->version;
+	else if (hidden) /* behind the empty table: see soft_tlb_context */
+		tlb->generation = tlb->empty.version = ++tlb->versions;
 }
 
 static void entry_drop(struct soft_tlb_table *table, unsigned index)
@@ -234,11 +238,14 @@ void soft_tlb_context(struct soft_cpu *cpu)
 		tlb->current->last_used = ++tlb->clock;
 		tlb->gpa = gpa_find(tlb, key.eptp);
 	}
-	/* MMIO completion, data breakpoints and alignment checks look at each access: none may take the fast path. */
-	if (cpu->mmio_bus || soft_data_breakpoints(cpu) || soft_alignment_checked(cpu))
+	/* MMIO completion, data breakpoints and alignment checks look at each access: none may take the fast path. The
+	 * empty table cannot tell which translations lie behind it, so it never has the same version twice. */
+	if (cpu->mmio_bus || soft_data_breakpoints(cpu) || soft_alignment_checked(cpu)) {
 		table = &tlb->empty;
-	else
+		table->version = ++tlb->versions;
+	} else {
 		table = &tlb->current->table[cpu->cpl == 3];
+	}
 	cpu->tlb_fast = table->entry;
 	tlb->generation = table->version;
 }

@@ -222,12 +222,16 @@ START_TEST(test_dirty_after_read)
 }
 END_TEST
 
-/* Code fetched through a translation follows an INVLPG, too. */
+/* Code fetched through a translation follows an INVLPG, too; also while a data breakpoint keeps accesses off the fast
+ * path (_i = 1). */
 START_TEST(test_code_remap)
 {
 	struct guest g;
 
 	guest_setup(&g);
+	g.regs.dr[0] = GUEST_USER_DATA;
+	if (_i)
+		guest_set(&g, VMCS_GUEST_DR7, 0x401 | 1 << 16);
 	/* call rbx; mov [rdx], rcx; invlpg [rbx]; call rbx; vmcall */
 	guest_code(&g, "ff d3 48 89 0a 0f 01 3b ff d3 0f 01 c1");
 	guest_code_at(&g, GUEST_DATA, "04 01 c3"); /* add al, 1; ret */
@@ -254,6 +258,6 @@ int main(void)
 	tcase_add_test(tests, test_pcid);
 	tcase_add_loop_test(tests, test_invpcid, 0, sizeof(invpcid) / sizeof(invpcid[0]));
 	tcase_add_test(tests, test_dirty_after_read);
-	tcase_add_test(tests, test_code_remap);
+	tcase_add_loop_test(tests, test_code_remap, 0, 2);
 	return guest_main("soft: tlb", tests);
 }
