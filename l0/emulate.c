@@ -128,7 +128,8 @@ int emulate_device(struct vmm *vmm, struct vmcs *vmcs, uint64_t gpa, unsigned le
 	const struct mmio_bus bus = {&vmm->bus, bus_mmio_read, bus_mmio_write};
 	int error;
 
-	if (!bus_mmio_find(&vmm->bus, gpa))
+	/* A PC's bus answers everywhere: all ones where nothing is. Own images have no business there. */
+	if (!bus_mmio_find(&vmm->bus, gpa) && !vmm->config.memory.foreign)
 		return vmm_fail(vmm, -EFAULT,
 		        "level %u accessed %#llx, where there is neither memory nor a device, at RIP %#llx", level,
 		        (unsigned long long)gpa, (unsigned long long)vmcs_get(vmcs, VMCS_GUEST_RIP));
@@ -158,7 +159,8 @@ int emulate_ept_violation(struct vmm *vmm, struct vmcs *vmcs)
 		                       strerror(-error))
 		             : 0;
 	}
-	if (bus_mmio_find(&vmm->bus, gpa))
+	if (bus_mmio_find(&vmm->bus, gpa) || (memory->foreign && (qualification & EPT_VIOLATION_TRANSLATED) &&
+	                                             !(qualification & EPT_VIOLATION_FETCH)))
 		return emulate_device(vmm, vmcs, gpa, 1);
 	return vmm_fail(vmm, -EFAULT,
 	        "level 1 %s %#llx, outside its memory of %#llx bytes and every device, at RIP %#llx",
@@ -185,7 +187,10 @@ int emulate_exit(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
 	case EXIT_REASON_CONTROL_REGISTER_ACCESS:
 		return emulate_cr(vmm, vmcs, level);
 	case EXIT_REASON_VMCALL:
-		emulate_vmcall(vmm, vmcs);
+		if (vmm->config.memory.foreign) /* not in VMX operation (SDM vol. 3, 31.3) */
+			emulate_fault(vmm, VECTOR_UD, false, 0);
+		else
+			emulate_vmcall(vmm, vmcs);
 		return 0;
 	case EXIT_REASON_HLT:
 		emulate_hlt(vmcs);

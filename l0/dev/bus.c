@@ -38,6 +38,24 @@ static const struct port_range *find_port(const struct bus *bus, uint16_t port)
 	return NULL;
 }
 
+int bus_move_mmio(struct bus *bus, const void *ctx, uint64_t from, uint64_t to)
+{
+	struct mmio_range *moved = NULL;
+
+	for (unsigned i = 0; i < bus->mmio_ranges; i++)
+		if (bus->mmio[i].ctx == ctx && bus->mmio[i].gpa == from)
+			moved = &bus->mmio[i];
+	if (!moved)
+		return -ENOENT;
+	for (unsigned i = 0; i < bus->mmio_ranges; i++) {
+		const struct mmio_range *other = &bus->mmio[i];
+		if (other != moved && to < other->gpa + other->bytes && other->gpa < to + moved->bytes)
+			return -EEXIST;
+	}
+	moved->gpa = to;
+	return 0;
+}
+
 static uint32_t size_mask(unsigned size)
 {
 	return size >= 4 ? ~0u : (1u << (8 * size)) - 1;

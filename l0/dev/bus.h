@@ -46,6 +46,9 @@ struct bus {
 int bus_add_ports(struct bus *bus, const struct port_range *range);
 int bus_add_mmio(struct bus *bus, const struct mmio_range *range);
 
+/** Move the MMIO range of `ctx` that starts at `from`. 0; -ENOENT: there is none; -EEXIST: it would overlap another. */
+int bus_move_mmio(struct bus *bus, const void *ctx, uint64_t from, uint64_t to);
+
 /** All ones (of the access's size) where no device answers, as on a PC. */
 uint32_t bus_in(const struct bus *bus, const struct port_access *access);
 void bus_out(const struct bus *bus, const struct port_access *access, uint32_t value);

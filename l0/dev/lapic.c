@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "shadowvmcs/caps.h"
+
 /* Register numbers: offset in the xAPIC page / 16; also MSR number - 800H (table 11-6). */
 enum {
 	REG_ID = 0x02,
@@ -362,11 +364,14 @@ static bool write_base(struct lapic *lapic, uint64_t value)
 {
 	const uint64_t modes = BASE_ENABLED | BASE_X2APIC;
 	const uint64_t before = lapic->base_msr & modes, after = value & modes;
+	const uint64_t page_before = lapic->base_msr & ~0xfffull, page = value & ~0xfffull;
 
 	if (after == BASE_X2APIC || (before == modes && after == BASE_ENABLED) || (before == 0 && after == modes))
 		return false;
-	if ((value & ~(modes | BASE_BSP)) != LAPIC_GPA)
-		return false; /* reserved bits, or a page that is not where the bus has it */
+	if (value >> VMX_PHYSICAL_ADDRESS_BITS || (value & 0xfff & ~(modes | BASE_BSP)))
+		return false;
+	if (page != page_before && bus_move_mmio(lapic->bus, lapic, page_before, page))
+		return false; /* another device is there */
 	if (after == 0 && before != 0)
 		reset_registers(lapic);
 	lapic->base_msr = value;
@@ -504,6 +509,7 @@ int lapic_init(struct lapic *lapic, void *ctx, uint64_t (*clock)(void *ctx), str
 	memset(lapic, 0, sizeof(*lapic));
 	lapic->ctx = ctx;
 	lapic->clock = clock;
+	lapic->bus = bus;
 	lapic->tpr = &lapic->reg[REG_TPR];
 	lapic->base_msr = LAPIC_GPA | BASE_ENABLED | BASE_BSP;
 	reset_registers(lapic);

@@ -21,6 +21,7 @@
 struct lapic {
 	void *ctx;
 	uint64_t (*clock)(void *ctx);
+	struct bus *bus;
 	uint64_t base_msr; /**< IA32_APIC_BASE: bit 11 enabled, bit 10 x2APIC, bit 8 BSP */
 	/** The registers, by offset / 16 of the xAPIC page (table 11-1). */
 	uint32_t reg[64];
@@ -38,7 +39,8 @@ struct lapic {
 /** Reset and put the xAPIC page on the bus. 0 or -errno (see bus_add_mmio). */
 int lapic_init(struct lapic *lapic, void *ctx, uint64_t (*clock)(void *ctx), struct bus *bus);
 
-/** IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC MSRs. False: no such MSR here, or #GP. */
+/** IA32_APIC_BASE (its page moves on the bus; memory at the new place stays memory), IA32_TSC_DEADLINE and the x2APIC
+ * MSRs. False: no such MSR here, or #GP. */
 bool lapic_owns_msr(uint32_t msr);
 bool lapic_read_msr(struct lapic *lapic, uint32_t msr, uint64_t *value);
 bool lapic_write_msr(struct lapic *lapic, uint32_t msr, uint64_t value);

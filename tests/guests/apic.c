@@ -99,6 +99,7 @@ static void enable_x2apic(void)
 static void test_modes(void)
 {
 	const u64 base = APIC_PAGE | APIC_BSP;
+	const u32 apic_version = apic_read(APIC_VERSION);
 
 	check_equal(rdmsr(MSR_APIC_BASE) & ~(u64)APIC_X2, base | APIC_ENABLED, "the APIC is on, at its page");
 	enable_x2apic();
@@ -110,9 +111,14 @@ static void test_modes(void)
 	check_equal(try_wrmsr(MSR_APIC_BASE, base | APIC_ENABLED), NO_TRAP, "off to xAPIC");
 	check_equal(cpuid(1, 0).d >> 9 & 1, 1, "CPUID shows it again");
 	check_equal(try_wrmsr(MSR_APIC_BASE, base | APIC_ENABLED | 1), VECTOR_GP, "reserved low bits: #GP");
-	check_equal(try_wrmsr(MSR_APIC_BASE, base | APIC_ENABLED | 1ull << 52), VECTOR_GP,
+	check_equal(try_wrmsr(MSR_APIC_BASE, base | APIC_ENABLED | 1ull << (cpuid(0x80000008, 0).a & 0xff)), VECTOR_GP,
 	        "beyond the physical width: #GP");
 	x2apic = false;
+	check_equal(try_wrmsr(MSR_APIC_BASE, 0xfed40000 | APIC_BSP | APIC_ENABLED), NO_TRAP, "the page can be moved");
+	check(*(volatile u32 *)(0xfed40000 + APIC_VERSION) == apic_version, "  and answers there");
+	check_equal(apic_read(APIC_VERSION), ~0u, "  and no longer where it was");
+	wrmsr(MSR_APIC_BASE, base | APIC_ENABLED);
+	check_equal(apic_read(APIC_VERSION), apic_version, "  until it comes back");
 }
 
 static void test_registers(void)

@@ -156,6 +156,9 @@ void test_main(void)
 	check_equal(fw_cfg(FW_CFG_CPUS, 2), 1, "fw_cfg counts one processor");
 	check_equal(fw_cfg(FW_CFG_NO_SUCH_KEY, 8), 0, "an unknown fw_cfg key reads 0");
 	check_equal(in8(0x4321), 0xff, "a port without a device reads all ones");
+	check_equal(*(volatile u32 *)0xfed00000, ~0u, "so does memory that is not there");
+	*(volatile u32 *)0xfed00000 = 0;
+	check_equal(*(volatile u32 *)0xfed00000, ~0u, "which keeps nothing");
 	test_acpi();
 	if (command_word("one") && command_word("two=3"))
 		print("words arrived\n");

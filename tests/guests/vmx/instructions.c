@@ -28,6 +28,8 @@ static void test_before(void)
 
 	GUARD("vmxoff", :);
 	check_equal(caught.vector, VECTOR_UD, "VMXOFF outside VMX operation: #UD");
+	GUARD("vmcall", :);
+	check_equal(caught.vector, VECTOR_UD, "VMCALL outside VMX operation: #UD");
 	write_cr4(read_cr4() & ~(u64)CR4_VMXE);
 	GUARD("vmxon %0", : "m"(region));
 	check_equal(caught.vector, VECTOR_UD, "VMXON without CR4.VMXE: #UD");
