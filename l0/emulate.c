@@ -9,6 +9,9 @@
 #include "shadowvmcs/ept12.h"
 #include "shadowvmcs/x86.h"
 
+#define RESUME_FLAG (1ull << 16)  /* RFLAGS.RF */
+#define PENDING_STEP (1ull << 14) /* BS of the pending debug exceptions, table 25-4 */
+
 /* ---- guest state ---- */
 
 void emulate_set(struct vmcs *vmcs, enum vmcs_field field, uint64_t value)
@@ -31,6 +34,18 @@ uint64_t emulate_gpr(const struct vmm *vmm, const struct vmcs *vmcs, unsigned nu
 	return number == GPR_RSP ? vmcs_get(vmcs, VMCS_GUEST_RSP) : vmm->regs.gpr[number & 15];
 }
 
+/* What else ends with an instruction: RF, and under TF it has been a step (18.3.1.4). A machine that fetches RFLAGS on
+ * demand steps for itself. */
+static void end_instruction(struct vmcs *vmcs)
+{
+	const uint64_t rflags = vmcs_get(vmcs, VMCS_GUEST_RFLAGS);
+
+	vmcs_set(vmcs, VMCS_GUEST_RFLAGS, rflags & ~RESUME_FLAG);
+	if (rflags & RFLAGS_TF)
+		vmcs_set(vmcs, VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS,
+		        vmcs_get(vmcs, VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_STEP);
+}
+
 void emulate_advance(struct vmcs *vmcs)
 {
 	const uint64_t blocking = INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS;
@@ -41,6 +56,9 @@ void emulate_advance(struct vmcs *vmcs)
 	if (vmcs_get(vmcs, VMCS_GUEST_INTERRUPTIBILITY_STATE) & blocking)
 		vmcs_set(vmcs, VMCS_GUEST_INTERRUPTIBILITY_STATE,
 		        vmcs_get(vmcs, VMCS_GUEST_INTERRUPTIBILITY_STATE) & ~blocking);
+	if (!vmcs_mask_has(&vmcs->stale, VMCS_GUEST_RFLAGS) &&
+	        (vmcs_get(vmcs, VMCS_GUEST_RFLAGS) & (RFLAGS_TF | RESUME_FLAG)))
+		end_instruction(vmcs);
 }
 
 void emulate_fault(struct vmm *vmm, uint8_t vector, bool has_error, uint32_t error_code)
@@ -94,7 +112,9 @@ static void emulate_xsetbv(struct vmm *vmm, struct vmcs *vmcs)
 static void emulate_hlt(struct vmcs *vmcs)
 {
 	emulate_advance(vmcs);
-	vmcs_set(vmcs, VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_HLT);
+	/* The trap of a step comes before any wait. */
+	if (!(vmcs_get(vmcs, VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS) & PENDING_STEP))
+		vmcs_set(vmcs, VMCS_GUEST_ACTIVITY_STATE, ACTIVITY_HLT);
 }
 
 /* ---- events ---- */

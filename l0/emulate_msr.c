@@ -63,16 +63,33 @@ static uint64_t deadline_clock(const struct vmm *vmm, uint64_t deadline)
 	return clock && clock >> 63 == 0 ? clock : 1;
 }
 
-static bool write_tsc(struct vmm *vmm, struct vmcs *vmcs, uint64_t value)
+/* There is one TSC: whoever writes it, and by an MSR list too, L2's moves with L1's. Offsets do not count (26.3). */
+static bool write_tsc(struct vmm *vmm, uint64_t value)
 {
-	const uint64_t now = vmm->ops->clock(vmm->machine) + vmcs_get(vmcs, VMCS_TSC_OFFSET);
+	struct vmcs *vmcs02 = &vmm->nested.vmcs02;
+	const uint64_t moved = value - vmm->ops->clock(vmm->machine) - tsc_offset01(vmm);
 
 	if (!vmm->interrupts.on)
 		return false;
-	vmcs_set(&vmm->vmcs01, VMCS_TSC_OFFSET, tsc_offset01(vmm) + value - now);
-	if (vmcs != &vmm->vmcs01) /* L1 lets its guest write the one TSC there is */
-		vmcs_set(vmcs, VMCS_TSC_OFFSET, vmcs_get(vmcs, VMCS_TSC_OFFSET) + value - now);
+	vmcs_set(&vmm->vmcs01, VMCS_TSC_OFFSET, tsc_offset01(vmm) + moved);
+	vmcs_set(vmcs02, VMCS_TSC_OFFSET, vmcs_get(vmcs02, VMCS_TSC_OFFSET) + moved);
 	return true;
+}
+
+bool emulate_list_read_msr(struct vmm *vmm, uint32_t msr, uint64_t *value)
+{
+	if (msr == MSR_IA32_TSC && vmm->interrupts.on) {
+		*value = vmm->ops->clock(vmm->machine) + tsc_offset01(vmm);
+		return true;
+	}
+	return !vmm->ops->read_msr(vmm->machine, vmm->nested.in_l2 ? 2 : 1, msr, value);
+}
+
+bool emulate_list_write_msr(struct vmm *vmm, uint32_t msr, uint64_t value)
+{
+	if (msr == MSR_IA32_TSC && vmm->interrupts.on)
+		return write_tsc(vmm, value);
+	return !vmm->ops->write_msr(vmm->machine, vmm->nested.in_l2 ? 2 : 1, msr, value);
 }
 
 static bool read_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32_t msr, uint64_t *value)
@@ -171,7 +188,7 @@ static bool write_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, uint32
 		return level == 1 && nested_write_msr(&vmm->nested, msr, value);
 	switch (msr) {
 	case MSR_IA32_TSC:
-		return write_tsc(vmm, vmcs, value);
+		return write_tsc(vmm, value);
 	case TESTDEV_MSR:
 		vmm->testdev.msr_value = value;
 		return true;

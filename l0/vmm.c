@@ -94,16 +94,12 @@ static void engine_flush_vpid(void *ctx, uint16_t vpid)
 
 static bool engine_read_msr(void *ctx, uint32_t msr, uint64_t *value)
 {
-	struct vmm *vmm = ctx;
-
-	return !vmm->ops->read_msr(vmm->machine, vmm->nested.in_l2 ? 2 : 1, msr, value);
+	return emulate_list_read_msr(ctx, msr, value);
 }
 
 static bool engine_write_msr(void *ctx, uint32_t msr, uint64_t value)
 {
-	struct vmm *vmm = ctx;
-
-	return !vmm->ops->write_msr(vmm->machine, vmm->nested.in_l2 ? 2 : 1, msr, value);
+	return emulate_list_write_msr(ctx, msr, value);
 }
 
 static void merge_bitmaps(void *ctx)

@@ -128,6 +128,9 @@ void vmcs01_fill_msr_bitmap(uint8_t *bitmap);
 /** L0 handles the exit that `vmcs` holds for the guest of `level`. */
 int emulate_exit(struct vmm *vmm, struct vmcs *vmcs, unsigned level);
 int emulate_msr(struct vmm *vmm, struct vmcs *vmcs, unsigned level, bool write);
+/** MSRs of MSR lists that no VMCS field holds; false: such an entry cannot be processed. */
+bool emulate_list_read_msr(struct vmm *vmm, uint32_t msr, uint64_t *value);
+bool emulate_list_write_msr(struct vmm *vmm, uint32_t msr, uint64_t value);
 void emulate_cpuid(struct vmm *vmm, struct vmcs *vmcs);
 int emulate_cr(struct vmm *vmm, struct vmcs *vmcs, unsigned level);
 int emulate_io(struct vmm *vmm, struct vmcs *vmcs, unsigned level);

@@ -63,6 +63,14 @@ static void test_single_step(void)
 	             : "memory");
 	check_equal(step_count, 4, "INT n under TF: the handler is not stepped");
 	trap_handlers[0x52] = NULL;
+	/* Instructions a hypervisor beneath may do for the processor are steps too. */
+	reset();
+	asm volatile("pushfq; orl $0x100, (%%rsp); popfq; cpuid; inb $0x80, %%al; sti; hlt; cli; pushfq; "
+	             "andl $~0x100, (%%rsp); popfq"
+	             :
+	             :
+	             : "rax", "rbx", "rcx", "rdx", "memory", "cc");
+	check_equal(step_count, 8, "CPUID, IN and HLT are stepped, and HLT does not wait");
 	reset();
 	asm volatile("movw %%ss, %%ax; pushfq; orl $0x100, (%%rsp); popfq; movw %%ax, %%ss; nop; after_shadow: pushfq; "
 	             "andl $~0x100, (%%rsp); popfq"

@@ -197,6 +197,37 @@ static void test_msr_lists(void)
 	vmunset(PROC_CONTROLS, PROC_MSR_BITMAPS);
 }
 
+static void guest_tsc(void)
+{
+	guest.r15 = rdtsc();
+	vmcall();
+}
+
+/* The TSC may be in each list. */
+static void test_tsc_list(void)
+{
+	struct msr_entry *load = page_alloc(), *store = page_alloc(), *host = page_alloc();
+	const u64 future = 1ull << 52;
+
+	load[0] = (struct msr_entry){0x10, 0, future};
+	store[0] = (struct msr_entry){0x10, 0, 0};
+	host[0] = (struct msr_entry){0x10, 0, 1000000};
+	vmwrite(ENTRY_MSR_LOAD, (u64)(uintptr_t)load);
+	vmwrite(EXIT_MSR_STORE, (u64)(uintptr_t)store);
+	vmwrite(EXIT_MSR_LOAD, (u64)(uintptr_t)host);
+	vmwrite(ENTRY_MSR_LOAD_COUNT, 1);
+	vmwrite(EXIT_MSR_STORE_COUNT, 1);
+	vmwrite(EXIT_MSR_LOAD_COUNT, 1);
+	guest_at(guest_tsc);
+	expect_exit(REASON_VMCALL, "the TSC in MSR lists");
+	check(guest.rax >> 32 == 0 && store[0].value > future && store[0].value < future + 100000000,
+	        "  the entry loads it, the exit stores it");
+	check(rdtsc() >= 1000000 && rdtsc() < 100000000, "  and loads the hypervisor's");
+	vmwrite(ENTRY_MSR_LOAD_COUNT, 0);
+	vmwrite(EXIT_MSR_STORE_COUNT, 0);
+	vmwrite(EXIT_MSR_LOAD_COUNT, 0);
+}
+
 static void test_pat(void)
 {
 	if (!offered(VMX_ENTRY, ENTRY_LOAD_PAT))
@@ -223,5 +254,6 @@ void test_main(void)
 	guest_at(guest_call);
 	expect_exit(REASON_VMCALL, "and again after all that");
 	test_msr_lists();
+	test_tsc_list();
 	test_pat();
 }
