@@ -52,7 +52,7 @@ static int parse_options(struct boot_options *options, int argc, char **argv)
 			break;
 		case 'l':
 			options->instruction_limit = strtoull(optarg, &end, 10);
-			if (*end || !options->instruction_limit)
+			if (*end || strchr(optarg, '-') || !options->instruction_limit)
 				return command_usage(
 				        "boot", "--limit wants a number of instructions, not \"%s\"", optarg);
 			break;

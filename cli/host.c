@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "results/writer.h"
+
 /* First line of a small file; false when it cannot be read. */
 static bool read_line(const char *path, char *line, size_t bytes)
 {
@@ -118,10 +120,11 @@ void host_describe(struct run_info *info)
 
 int host_probe_io_uring(void)
 {
+	const char *forced = getenv(WRITER_NO_IO_URING);
 	struct io_uring ring;
 	int status;
 
-	if (getenv("TESTUDO_NO_IO_URING"))
+	if (forced && !strcmp(forced, "1"))
 		return -EPERM;
 	status = io_uring_queue_init(2, &ring, 0);
 	if (!status)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -104,7 +107,32 @@ bool command_colours(int fd)
 	return isatty(fd) && !getenv("NO_COLOR") && term && strcmp(term, "dumb");
 }
 
-int main(int argc, char **argv)
+/* A standard descriptor that is closed would be the next file to be opened, run.tdo say, and take the messages. */
+static void open_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+/* Whether standard output took everything. A reader that has seen enough (| head -1) is no failure. */
+static int finish_output(const char *name, int status)
+{
+	struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+	errno = 0;
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	if (status || errno == EPIPE || (poll(&reader, 1, 0) > 0 && reader.revents & POLLERR))
+		return status;
+	return command_error(name, "standard output cannot be written: %s", strerror(errno ? errno : EIO));
+}
+
+static int dispatch(int argc, char **argv)
 {
 	const struct command *command;
 
@@ -128,4 +156,10 @@ int main(int argc, char **argv)
 	}
 	opterr = 0;
 	return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	open_standard_streams();
+	return finish_output(argc > 1 ? argv[1] : "help", dispatch(argc, argv));
 }

@@ -34,6 +34,7 @@ struct parser {
 	bool continuation; /* that line began with white space */
 	const struct matrix_override *overrides;
 	size_t override_count;
+	const struct matrix_override *override; /* that is applied just now; messages name it, not a line */
 	struct section section;
 	int error;
 };
@@ -46,7 +47,12 @@ __attribute__((format(printf, 4, 5))) static int parser_fail(
 
 	if (parser->error)
 		return 0; /* the first error is the one to show */
-	used = snprintf(parser->matrix->error, sizeof(parser->matrix->error), "%s:%d: ", parser->name, line);
+	if (parser->override)
+		used = snprintf(parser->matrix->error, sizeof(parser->matrix->error),
+		        "--set %.40s=%.60s: ", parser->override->key, parser->override->value);
+	else
+		used = snprintf(
+		        parser->matrix->error, sizeof(parser->matrix->error), "%.160s:%d: ", parser->name, line);
 	va_start(arguments, format);
 	vsnprintf(parser->matrix->error + used, sizeof(parser->matrix->error) - (size_t)used, format, arguments);
 	va_end(arguments);
@@ -214,6 +220,27 @@ static int matrix_add(struct parser *parser, const struct cell *cell)
 	return 1;
 }
 
+/* --set: replace a list of the section. */
+static int section_override(struct parser *parser, const struct matrix_override *override)
+{
+	struct section *section = &parser->section;
+	int key = find_key(override->key);
+
+	parser->override = override;
+	if (key < 0)
+		return unknown_key(parser, parser->line, override->key);
+	if (strlen(override->value) > LINE_BYTES_MAX)
+		return parser_fail(parser, parser->line, -E2BIG,
+		        "the list is longer than %d characters: write it into a matrix file", LINE_BYTES_MAX);
+	section->value_count[key] = 0;
+	if (!section_add_values(parser, key, override->value))
+		return 0;
+	if (!section->value_count[key])
+		return parser_fail(parser, parser->line, -EINVAL, "%s has no value", override->key);
+	parser->override = NULL;
+	return 1;
+}
+
 /* The section is complete: walk its Cartesian product like an odometer, the last key fastest. */
 static int section_close(struct parser *parser)
 {
@@ -224,15 +251,9 @@ static int section_close(struct parser *parser)
 	if (!section->open)
 		return 1;
 	section->open = false;
-	for (size_t i = 0; i < parser->override_count; i++) {
-		int key = find_key(parser->overrides[i].key);
-
-		if (key < 0)
-			return unknown_key(parser, parser->line, parser->overrides[i].key);
-		section->value_count[key] = 0;
-		if (!section_add_values(parser, key, parser->overrides[i].value))
+	for (size_t i = 0; i < parser->override_count; i++)
+		if (!section_override(parser, &parser->overrides[i]))
 			return 0;
-	}
 	for (int key = CELL_KEY_COUNT; key >= 0;) {
 		bool excluded = false;
 

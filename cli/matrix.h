@@ -19,7 +19,7 @@
 struct matrix {
 	struct cell *cells;
 	size_t count;
-	char error[320]; /**< "FILE:LINE: sentence" after a failure */
+	char error[320]; /**< "FILE:LINE: sentence" or "--set KEY=VALUE: sentence" after a failure */
 };
 
 /** Settings given on the command line (--set key=value): they replace what the file says. */

@@ -97,15 +97,20 @@ static int run_gnuplot(const char *gnuplot, const char *folder, const char *scri
 /* Name the pictures of one script: <script>-<machine>.svg. */
 static void print_pictures(const char *folder, const char *script)
 {
-	static const char *const machines[] = {"kvm", "soft", "nvmx", "native"};
+	const struct cell_key_info *machine = &cell_key_infos[CELL_MACHINE];
+	const char *name = machine->allowed;
 
-	for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++) {
+	while (*name) {
+		int length = (int)strcspn(name, "|");
 		char path[4400];
 		struct stat info;
 
-		snprintf(path, sizeof(path), "%s/%.*s-%s.svg", folder, (int)(strlen(script) - 3), script, machines[i]);
+		snprintf(path, sizeof(path), "%s/%.*s-%.*s.svg", folder, (int)(strlen(script) - 3), script, length,
+		        name);
 		if (!stat(path, &info) && info.st_size)
 			printf("%s\n", path);
+		name += length;
+		name += *name == '|';
 	}
 }
 

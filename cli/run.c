@@ -110,37 +110,31 @@ static int parse_options(struct run_options *options, int argc, char **argv)
 	return COMMAND_OK;
 }
 
-/* The whole of a matrix file as text. Free it. NULL with errno. */
+/* The whole of a matrix file. Free it. NULL: why not is reported. */
 static char *read_text(const char *path)
 {
 	FILE *file = fopen(path, "re");
-	char *text = NULL;
-	size_t size = 0, used = 0, got;
+	char *text = file ? malloc(RUN_MATRIX_BYTES) : NULL;
+	size_t used = text ? fread(text, 1, RUN_MATRIX_BYTES, file) : 0;
+	bool good = false;
 
-	if (!file)
-		return NULL;
-	do {
-		if (used + 4096 > size) {
-			char *more = realloc(text, size = size ? 2 * size : 8192);
-
-			if (!more)
-				break;
-			text = more;
-		}
-		got = fread(text + used, 1, size - used - 1, file);
-		used += got;
-	} while (got && used < RUN_MATRIX_BYTES);
-	if (ferror(file)) {
-		int error = errno;
-
-		free(text);
+	/* run.tdo holds the whole text, for --resume. */
+	if (!text || ferror(file))
+		command_error("run", "the matrix %s cannot be read: %s", path, strerror(errno));
+	else if (used == RUN_MATRIX_BYTES)
+		command_error("run", "the matrix %s is longer than %d bytes: divide it into several", path,
+		        RUN_MATRIX_BYTES - 1);
+	else if (memchr(text, '\0', used))
+		command_error("run", "the matrix %s is no text file: it holds a zero byte", path);
+	else
+		good = true;
+	if (file)
 		fclose(file);
-		errno = error ? error : EIO;
+	if (!good) {
+		free(text);
 		return NULL;
 	}
-	fclose(file);
-	if (text)
-		text[used] = '\0';
+	text[used] = '\0';
 	return text;
 }
 
@@ -296,8 +290,14 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 
 	if (!info)
 		return command_error("run", "out of memory");
-	if (recorder_start(&recorder, &config)) {
+	status = recorder_start(&recorder, &config);
+	if (status) {
 		free(info);
+		if (status == -EEXIST)
+			return command_error("run",
+			        "%s holds a run already: choose another folder with -o, or go on with it: testudo run "
+			        "--resume %s",
+			        path, options->folder);
 		return command_error("run", "%s", recorder_error(&recorder));
 	}
 	host_describe(info);
@@ -387,7 +387,7 @@ static int run_new(struct run_options *options, const char *path)
 	int status;
 
 	if (!text)
-		return command_error("run", "the matrix %s cannot be read: %s", options->matrix, strerror(errno));
+		return options->matrix ? COMMAND_FAILED : command_error("run", "out of memory");
 	status = load_matrix(&matrix, options, text, options->matrix ? options->matrix : "default.ini");
 	if (status == COMMAND_OK && options->list) {
 		for (size_t i = 0; i < matrix.count; i++) {

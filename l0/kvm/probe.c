@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "abi/pv_vmx.h"
@@ -36,6 +37,22 @@ const char *kvm_device_path(void)
 	return path && *path ? path : "/dev/kvm";
 }
 
+/* Debian gives the device to group kvm; elsewhere it may be root's alone. */
+static int refuse_permission(int error, const char *path, struct refusal *why)
+{
+	struct stat device;
+
+	if (!stat(path, &device) && (device.st_mode & 060) == 060 && device.st_gid)
+		return refuse(why, -error,
+		        "no permission to open %s: add yourself to its group (sudo usermod -aG $(stat -c %%G %s) "
+		        "$USER) and log in again",
+		        path, path);
+	return refuse(why, -error,
+	        "no permission to open %s: no group may use it; give it to one of yours (sudo chgrp $(id -gn) %s; sudo "
+	        "chmod 660 %s)",
+	        path, path, path);
+}
+
 static int refuse_device(int error, struct refusal *why)
 {
 	const char *path = kvm_device_path();
@@ -49,10 +66,7 @@ static int refuse_device(int error, struct refusal *why)
 		        path);
 	case EACCES:
 	case EPERM:
-		return refuse(why, -error,
-		        "no permission to open %s: add yourself to group kvm (sudo usermod -aG kvm $USER) and log in "
-		        "again",
-		        path);
+		return refuse_permission(error, path, why);
 	default:
 		return refuse(why, -error, "%s cannot be opened: %s", path, strerror(error));
 	}
@@ -83,7 +97,10 @@ int kvm_open(struct refusal *why)
 		return refuse_device(errno, why);
 	version = ioctl(kvm, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
-		error = version < 0 ? refuse(why, -ENODEV, "%s is no KVM device: use /dev/kvm", kvm_device_path())
+		error = version < 0 ? refuse(why, -ENODEV,
+		                              "%s is no KVM device: load kvm_intel, kvm_amd or kvm_pvm, or unset "
+		                              "TESTUDO_KVM_DEVICE",
+		                              kvm_device_path())
 		                    : refuse(why, -EOPNOTSUPP, "KVM API version %d: version %d is needed", version,
 		                              KVM_API_VERSION);
 		close(kvm);

@@ -77,6 +77,30 @@ def test_usage_errors(folder):
     expect_refusal(run("boot"), "image", status=2)
     expect_refusal(run("boot", "--machine", "hp41", "x"), "hp41", status=2)
     expect_refusal(run("boot", "--memory", "lots", "x"), "lots", status=2)
+    expect_refusal(run("boot", "--limit", "-5", "x"), "-5", status=2)
+    expect_refusal(run("run", "--list", "--set", "vmcs="), "vmcs has no value")
+
+
+def test_output_streams(folder):
+    """What cannot be printed is a failure, a closed descriptor does not end up in run.tdo, a closed pipe is no failure."""
+    target = os.path.join(folder, "r")
+    expect(small_run(target).returncode == 0, "run")
+    for arguments in (("report", target), ("export", target), ("doctor",), ("help",)):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            result = subprocess.run([TESTUDO, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        expect(result.returncode == 1 and "No space left" in result.stderr, f"{arguments}: {result.returncode} {result.stderr}")
+    machine = usable_machine()
+    closed = os.path.join(folder, "closed")
+    script = f'exec "$0" run -o "$1" --set machine={machine} --set workload=cpuid --set samples=3 --set ops=20 <&- >&- 2>&-'
+    subprocess.run(["sh", "-c", script, TESTUDO, closed], timeout=300)
+    report = run("report", closed)
+    expect(report.returncode == 0 and not any(word in report.stdout for word in ("damaged", "torn", "incomplete")), report.stdout)
+    piped = subprocess.Popen([TESTUDO, "run", "-o", os.path.join(folder, "p"), "--set", f"machine={machine}", "--set", "workload=cpuid",
+                              "--set", "samples=3", "--set", "ops=20"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    piped.stdout.readline()
+    piped.stdout.close()
+    errors = piped.stderr.read()
+    expect(piped.wait(timeout=300) == 0 and not errors, f"{piped.returncode} {errors}")
 
 
 def test_run_report_export(folder):
@@ -101,7 +125,7 @@ def test_run_report_export(folder):
     expect(data["finished"] and len(data["cells"]) == len(rows), "json")
     exits = [e for cell in data["cells"] for e in cell["exits"] if e["level"] == 2 and e["phase"] == "measured"]
     expect(any(e["reason"] == "CPUID" and e["handler"] == "L1" for e in exits), str(exits))
-    expect_refusal(small_run(target), "run.tdo")
+    expect_refusal(small_run(target), "run.tdo", "-o", "--resume")
 
 
 def test_plot(folder):
@@ -132,6 +156,11 @@ def test_bad_matrix(folder):
     path = os.path.join(folder, "m.ini")
     for text, words in (("[a]\ncolour = red\n", ("m.ini:2:", "colour")), ("[a]\nvmcs = red\n", ("m.ini:2:", "red")),
                         ("[a]\n\nsamples = -1\n", ("m.ini:3:", "-1")), ("", ("no cell",))):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        expect_refusal(run("run", path, "-o", os.path.join(folder, "never")), *words)
+    cell = "[a]\nworkload = cpuid\n"
+    for text, words in ((cell + "; filler\n" * 4000, ("m.ini", "longer than 32767 bytes")), (cell + "\0", ("m.ini", "zero byte"))):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         expect_refusal(run("run", path, "-o", os.path.join(folder, "never")), *words)
@@ -185,6 +214,28 @@ def test_kvm_refusals(folder):
     for env, word in cases:
         line = next((l for l in run("doctor", env=env).stdout.splitlines() if " kvm " in l and "no " in l), "")
         expect(word in line, f"{env}: {line}")
+
+
+def test_kvm_permission(folder):
+    """Who may not open the device is told what to do about it: join its group, or make one for it."""
+    if "without it" in next((l for l in run("doctor").stdout.splitlines() if " kvm " in l and "no " in l), ""):
+        raise Skip("built without the kvm machine")
+    if os.geteuid():
+        raise Skip("only root can make a device for a group it is not in")
+    nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    try:
+        run("help", **nobody)
+    except PermissionError:
+        raise Skip("user nobody cannot reach the build folder")
+    os.chmod(folder, 0o755)
+    device = os.path.join(folder, "device")
+    open(device, "w", encoding="utf-8").close()
+    for group, mode, words in ((1, 0o660, ("add yourself to its group", "usermod")), (0, 0o600, ("no group may use it", "chmod 660"))):
+        os.chown(device, 0, group)
+        os.chmod(device, mode)
+        doctor = run("doctor", env={"TESTUDO_KVM_DEVICE": device}, **nobody)
+        line = next(line for line in doctor.stdout.splitlines() if " kvm " in line and device in line)
+        expect(all(word in line for word in words), line)
 
 
 def test_resume_after_kill(folder):

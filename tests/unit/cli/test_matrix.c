@@ -102,10 +102,39 @@ END_TEST
 
 START_TEST(a_wrong_override_is_refused)
 {
-	const struct matrix_override key = {"colour", "red"}, value = {"vmcs", "magic"};
+	char list[512] = "cpuid";
+	const struct {
+		struct matrix_override override;
+		int error;
+		const char *sentence;
+	} cases[] = {
+	        {{"colour", "red"}, -ENOENT, "--set colour=red: there is no key \"colour\""},
+	        {{"vmcs", "magic"}, -EINVAL, "--set vmcs=magic: "},
+	        {{"vmcs", ""}, -EINVAL, "--set vmcs=: vmcs has no value"},
+	        {{"workload", list}, -E2BIG, "the list is longer than"},
+	};
 
-	ck_assert_int_eq(read_text("[a]\nworkload = cpuid\n", &key, 1), -ENOENT);
-	ck_assert_int_eq(read_text("[a]\nworkload = cpuid\n", &value, 1), -EINVAL);
+	while (strlen(list) < 400)
+		strcat(list, ", cpuid");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ck_assert_int_eq(read_text("[a]\nworkload = cpuid\n", &cases[i].override, 1), cases[i].error);
+		ck_assert_msg(strstr(matrix.error, cases[i].sentence), "\"%s\" is not in \"%s\"", cases[i].sentence,
+		        matrix.error);
+	}
+}
+END_TEST
+
+START_TEST(a_long_file_name_is_cut_in_messages)
+{
+	const char *text = "[a]\ncolour = red\n";
+	FILE *file = fmemopen((void *)text, strlen(text), "r");
+	char name[1024];
+
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	ck_assert_int_eq(matrix_read(&matrix, file, name, NULL, 0), -ENOENT);
+	fclose(file);
+	ck_assert_ptr_nonnull(strstr(matrix.error, "nnn:2: there is no key \"colour\""));
 }
 END_TEST
 
@@ -177,6 +206,7 @@ int main(void)
 	tcase_add_test(tcase, a_list_goes_on_on_indented_lines);
 	tcase_add_test(tcase, overrides_replace_lists);
 	tcase_add_test(tcase, a_wrong_override_is_refused);
+	tcase_add_test(tcase, a_long_file_name_is_cut_in_messages);
 	tcase_add_test(tcase, errors_name_file_line_and_value);
 	tcase_add_test(tcase, a_line_that_would_be_cut_is_refused);
 	tcase_add_test(tcase, a_huge_product_is_refused);
