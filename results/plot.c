@@ -94,14 +94,16 @@ static void close_data(struct plotter *plotter, FILE *file)
 {
 	bool failed = ferror(file);
 
-	if (fclose(file) || failed)
-		plotter->error = plotter->error ? plotter->error : -EIO;
+	errno = 0;
+	if ((fclose(file) || failed) && !plotter->error)
+		plotter->error = errno ? -errno : -EIO;
 }
 
 static void write_cost_of(FILE *file, const struct summary_row *row)
 {
-	/* A loop that costs less than its noise has no place on a logarithmic axis. */
-	if (!row || !row->have_cost || row->stats.op.median <= 0)
+	/* A loop that costs less than its noise has no place on a logarithmic axis; an exact 0 is drawn on a linear
+	 * one. */
+	if (!row || !row->have_cost || (row->stats.op.median <= 0 && !row->cell->virtual_time))
 		fputs("\tNaN\tNaN\tNaN", file);
 	else
 		fprintf(file, "\t%.9g\t%.9g\t%.9g", row->stats.op.median, row->stats.op.ci_low, row->stats.op.ci_high);

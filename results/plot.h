@@ -14,10 +14,12 @@
  * Write into `folder`, for each machine M of the run:
  *   cost-M.dat            a line per workload: median, ci_low, ci_high at level 1 and at level 2 by vmcs mode
  *   multiplication-M.dat  a line per workload and vmcs mode: exits per L2 exit, by reason
- *   breakdown-M.dat       mean ticks of each part of a round trip: a line per cell with stamps = on, where there is
- * none a line per nested cell of the cpuid workload from the ledger distribution-M.dat    one cell's time from L2 exit
- * to L2 exit: value and share of exits at or below it and settings.gp, which names the machines and what the data is
- * about. Files without data are not written. 0, or -errno with a sentence.
+ *   breakdown-M.dat       mean ticks of each part of a round trip: a line per cell with stamps = on; where there is
+ *                         none, a line per nested cell of the cpuid workload, from the ledger
+ *   distribution-M.dat    one cell's time from L2 exit to L2 exit: value, and share of exits at or below it
+ *   settings.gp           the machines, and what the data is about
+ *
+ * Files without data are not written. 0, or -errno with a sentence.
  */
 int plot_write_data(
         const char *folder, struct reader *reader, const struct summary *summary, char *why, size_t why_bytes);

@@ -95,7 +95,7 @@ static void format_cost(double cost, char *text, size_t bytes)
 	else if (fabs(cost) < 1e6)
 		snprintf(text, bytes, "%.0f", cost);
 	else
-		snprintf(text, bytes, "%.3gM", cost / 1e6);
+		snprintf(text, bytes, "%.2fM", cost / 1e6);
 }
 
 /* Half of the interval in per cent of the median. */
@@ -121,7 +121,9 @@ static void print_right(FILE *out, const char *text, int width)
 	fprintf(out, "%*s%s", width > shown ? width - shown : 0, "", text);
 }
 
-static void print_cell(FILE *out, const struct summary_row *row)
+enum { COST_WIDTH = 10, SPREAD_WIDTH = 7, EXITS_WIDTH = 6, LEVEL2_WIDTH = COST_WIDTH + SPREAD_WIDTH + EXITS_WIDTH };
+
+static void print_cell(FILE *out, const struct summary_row *row, int column)
 {
 	char cost[24] = "-", spread[24] = "", exits[24] = "";
 
@@ -133,56 +135,71 @@ static void print_cell(FILE *out, const struct summary_row *row)
 	}
 	if (row && row->cell->status == CELL_OK && row->have_exits && summary_multiplication(row) >= 0)
 		snprintf(exits, sizeof(exits), "%.4gx", summary_multiplication(row));
-	print_right(out, cost, 10);
-	print_right(out, spread, 8);
-	if (!row || !is_level1(row))
-		print_right(out, exits, 6);
+	print_right(out, cost, COST_WIDTH);
+	print_right(out, spread, SPREAD_WIDTH);
+	if (column != COLUMN_LEVEL1)
+		print_right(out, exits, EXITS_WIDTH);
 }
 
-/* The workload, and the settings that make this line differ from others of the same workload. */
-static void line_label(const struct line *line, char *text, size_t bytes)
+/* The workload, and the settings that make this row differ from others of the same workload. */
+static void row_label(const struct summary_row *row, char *text, size_t bytes)
 {
 	static const enum cell_key keys[] = {CELL_PROFILE, CELL_MMU, CELL_EPT12_PAGE, CELL_EPT02, CELL_MERGE,
 	        CELL_EXIT_LOG, CELL_STAMPS, CELL_RECORD};
-	int used = snprintf(text, bytes, "%s", setting(line->any, CELL_WORKLOAD));
+	int used = snprintf(text, bytes, "%s", setting(row, CELL_WORKLOAD));
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && (size_t)used < bytes; i++)
-		if (strcmp(setting(line->any, keys[i]), cell_key_infos[keys[i]].default_value))
+		if (strcmp(setting(row, keys[i]), cell_key_infos[keys[i]].default_value))
 			used += snprintf(text + used, bytes - (size_t)used, " %s%s%s",
 			        keys[i] == CELL_PROFILE ? "" : cell_key_infos[keys[i]].name,
-			        keys[i] == CELL_PROFILE ? "" : "=", setting(line->any, keys[i]));
+			        keys[i] == CELL_PROFILE ? "" : "=", setting(row, keys[i]));
 }
 
 static void print_machine(FILE *out, const struct line *lines, size_t count, const char *machine, bool colours)
 {
 	const char *bold = colours ? "\033[1m" : "", *plain = colours ? "\033[0m" : "";
 	const char *unit = "cycles";
+	bool virtual_time = false;
+	char label[64];
+	int width = (int)strlen("workload");
 
-	for (size_t i = 0; i < count; i++)
-		if (!strcmp(setting(lines[i].any, CELL_MACHINE), machine) && lines[i].any->unit)
+	for (size_t i = 0; i < count; i++) {
+		if (lines[i].joined || strcmp(setting(lines[i].any, CELL_MACHINE), machine))
+			continue;
+		if (lines[i].any->unit)
 			unit = lines[i].any->unit;
+		virtual_time |= lines[i].any->cell->virtual_time;
+		row_label(lines[i].any, label, sizeof(label));
+		width = (int)strlen(label) > width ? (int)strlen(label) : width;
+	}
 	fprintf(out,
 	        "\n%smachine %s: %s per operation, median ± half of its 95%% interval; exits L0 handles per L2 "
 	        "exit%s\n",
 	        bold, machine, unit, plain);
-	fprintf(out, "%-22s%18s%24s%24s%24s\n", "workload", "level 1", "level 2 trap", "level 2 shadow",
-	        "level 2 direct");
+	fprintf(out, "%-*s%*s%*s%*s%*s\n", width, "workload", COST_WIDTH + SPREAD_WIDTH, "level 1", LEVEL2_WIDTH,
+	        "level 2 trap", LEVEL2_WIDTH, "level 2 shadow", LEVEL2_WIDTH, "level 2 direct");
 	for (size_t i = 0; i < count; i++) {
-		char label[64];
-
 		if (lines[i].joined || strcmp(setting(lines[i].any, CELL_MACHINE), machine))
 			continue;
-		line_label(&lines[i], label, sizeof(label));
-		fprintf(out, "%-22.40s", label);
+		row_label(lines[i].any, label, sizeof(label));
+		fprintf(out, "%-*s", width, label);
 		for (int column = 0; column < COLUMN_COUNT; column++)
-			print_cell(out, lines[i].cell[column]);
+			print_cell(out, lines[i].cell[column], column);
 		fputc('\n', out);
 	}
+	if (virtual_time)
+		fputs("Only instructions that retire count. One that exits and is emulated does not, and L0's\n"
+		      "work takes no virtual time: such an operation costs 0 at level 1, and at level 2 what L1\n"
+		      "executes to handle it. With vmcs=trap VMREAD and VMWRITE exit, too: compare exits with\n"
+		      "the other modes, not instructions.\n",
+		        out);
 }
 
 /* Cells without a result, one line for each reason. */
 static void print_reasons(FILE *out, const struct summary *summary)
 {
+	const char *separator = "\n";
+
 	for (size_t i = 0; i < summary->count; i++) {
 		const struct summary_row *row = &summary->rows[i];
 		size_t same = 0;
@@ -201,7 +218,9 @@ static void print_reasons(FILE *out, const struct summary *summary)
 		if (!first)
 			continue;
 		cell_name(&row->cell->cell, name, sizeof(name));
-		fprintf(out, "%s: %s", row->cell->status == CELL_REFUSED ? "not available" : "failed", name);
+		fprintf(out, "%s%s: %s", separator, row->cell->status == CELL_REFUSED ? "not available" : "failed",
+		        name);
+		separator = "";
 		if (same > 1)
 			fprintf(out, " and %zu more", same - 1);
 		fprintf(out, ": %s\n", row->cell->reason);
@@ -225,7 +244,6 @@ void report_print(FILE *out, const struct summary *summary, bool colours)
 			print_machine(out, lines, count, machine, colours);
 	}
 	free(lines);
-	fputc('\n', out);
 	print_reasons(out, summary);
 }
 
@@ -255,31 +273,55 @@ void report_print_all(FILE *out, const struct summary *summary)
 	}
 }
 
-void report_print_breakdown(FILE *out, const struct summary *summary, const char *workload)
+/* In virtual time L0 takes none: there is nothing to break down. */
+static bool has_breakdown(const struct summary_row *row)
 {
-	bool any = false;
+	return row->cell->status == CELL_OK && row->trip.trips && !row->cell->virtual_time &&
+	       row->trip.median[ROUNDTRIP_TOTAL] > 0;
+}
+
+/* The workload to break down: cpuid, the papers' example, or the first there is. NULL = none. */
+static const char *breakdown_workload(const struct summary *summary)
+{
+	const char *first = NULL;
 
 	for (size_t i = 0; i < summary->count; i++) {
-		const struct summary_row *row = &summary->rows[i];
-		double total = row->trip.mean[ROUNDTRIP_TOTAL];
-		char name[160];
+		const char *workload = setting(&summary->rows[i], CELL_WORKLOAD);
 
-		if (row->cell->status != CELL_OK || !row->trip.trips || row->cell->virtual_time || total <= 0 ||
-		        (workload && strcmp(setting(row, CELL_WORKLOAD), workload)))
+		if (!has_breakdown(&summary->rows[i]))
 			continue;
-		if (!any) {
-			fprintf(out,
-			        "Where a nested round trip goes (medians in cycles; share of the mean total)\n%-44s",
-			        "");
-			for (int part = 0; part < ROUNDTRIP_PARTS; part++)
-				fprintf(out, "%16s", roundtrip_part_name((enum roundtrip_part)part));
-			fputc('\n', out);
-		}
-		any = true;
-		cell_name(&row->cell->cell, name, sizeof(name));
-		fprintf(out, "%-44.44s", name);
+		if (!strcmp(workload, "cpuid"))
+			return workload;
+		first = first ? first : workload;
+	}
+	return first;
+}
+
+void report_print_breakdown(FILE *out, const struct summary *summary)
+{
+	const char *workload = breakdown_workload(summary);
+
+	if (!workload)
+		return;
+	fprintf(out,
+	        "\nWhere a nested round trip goes: median cycles of each part, and its share of the median total\n"
+	        "L1 and L2 with the switches to and from them; reflect, L1's exits and merge are L0's work\n%-31s",
+	        "");
+	for (int part = 0; part < ROUNDTRIP_PARTS; part++)
+		fprintf(out, "%15s", roundtrip_part_name((enum roundtrip_part)part));
+	fputc('\n', out);
+	for (size_t i = 0; i < summary->count; i++) {
+		const struct summary_row *row = &summary->rows[i];
+		double total = row->trip.median[ROUNDTRIP_TOTAL];
+		char label[64], name[128];
+
+		if (!has_breakdown(row) || strcmp(setting(row, CELL_WORKLOAD), workload))
+			continue;
+		row_label(row, label, sizeof(label));
+		snprintf(name, sizeof(name), "%s %s %s", setting(row, CELL_MACHINE), label, setting(row, CELL_VMCS));
+		fprintf(out, "%-31s", name);
 		for (int part = 0; part < ROUNDTRIP_PARTS; part++)
-			fprintf(out, "%9.0f (%3.0f%%)", row->trip.median[part], 100 * row->trip.mean[part] / total);
+			fprintf(out, "%8.0f (%3.0f%%)", row->trip.median[part], 100 * row->trip.median[part] / total);
 		fputc('\n', out);
 	}
 }
@@ -362,7 +404,7 @@ int report_run(const struct report_files *files, char *why, size_t why_bytes)
 			report_print_all(files->out, &summary);
 		else
 			report_print(files->out, &summary, files->colours);
-		report_print_breakdown(files->out, &summary, "cpuid");
+		report_print_breakdown(files->out, &summary);
 		if (files->costs)
 			report_print_modelled(files->out, &summary, files->costs);
 	}

@@ -28,8 +28,8 @@ int report_run(const struct report_files *files, char *why, size_t why_bytes);
 void report_print(FILE *out, const struct summary *summary, bool colours);
 /** One line for each cell. */
 void report_print_all(FILE *out, const struct summary *summary);
-/** Where the time of a nested round trip goes, for cells of `workload` (NULL: the first with round trips). */
-void report_print_breakdown(FILE *out, const struct summary *summary, const char *workload);
+/** Where the time of a nested round trip goes, for the cells of one workload: cpuid, or the first with round trips. */
+void report_print_breakdown(FILE *out, const struct summary *summary);
 /** Modelled cycles per operation, and where each unit cost comes from. */
 void report_print_modelled(FILE *out, const struct summary *summary, const struct costs *costs);
 /** Torn tails, damage, drops, a run that did not finish: nothing is printed when all is well. */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Cost per exit kind at level 1 and level 2, with 95 % intervals. Run in this folder: gnuplot cost.gp
+# Cost per exit kind at level 1 and level 2, with 95 % intervals. Cycles span decades: a logarithmic axis; instructions
+# are exact and may be 0: a linear one. Run in this folder: gnuplot cost.gp
 load "settings.gp"
 load "style.gp"
 set style fill solid 0.9 noborder
@@ -15,8 +16,15 @@ do for [machine in machines] {
 		set output "cost-".machine.".svg"
 		set title "Cost of one operation on machine ".machine." (median and its 95 % interval)"
 		set ylabel value("unit_".machine)." per operation"
-		set logscale y
-		set format y "10^{%L}"
+		if (value("unit_".machine) eq "cycles") {
+			set logscale y
+			set format y "10^{%L}"
+			set yrange [*:*]
+		} else {
+			unset logscale y
+			set format y "%g"
+			set yrange [0:*]
+		}
 		set xrange [-0.7 : lines_of(data) - 1.3]
 		plot for [bar=1:4] data skip 1 using (at($0, bar)):(column(3 * bar - 1)) with boxes lc rgb colour[bar] title name[bar], \
 		     for [bar=1:4] data skip 1 using (at($0, bar)):(column(3 * bar)):(0):(column(3 * bar + 1) - column(3 * bar)) \

@@ -102,6 +102,37 @@ START_TEST(one_line_holds_a_workload_at_both_levels)
 }
 END_TEST
 
+START_TEST(counting_instructions_is_explained)
+{
+	put_cell(200);
+	set("machine", "soft");
+	result->virtual_time = true;
+	put_cell(200);
+	finish(true);
+	report_print(out, &summary, false);
+	expect("machine soft: instructions per operation");
+	expect("Only instructions that retire count.");
+	ck_assert_ptr_null(strstr(strstr(text, "Only instructions") + 1, "Only instructions")); /* not for kvm */
+}
+END_TEST
+
+START_TEST(a_breakdown_names_its_cells_in_full)
+{
+	set("workload", "exception");
+	set("profile", "minimal");
+	put_cell(200);
+	set("stamps", "on");
+	put_cell(200);
+	finish(true);
+	report_print_breakdown(out, &summary);
+	expect("\nkvm exception minimal shadow  ");
+	expect("\nkvm exception minimal stamps=on shadow ");
+	expect("L1's exits");
+	fflush(out);
+	ck_assert_ptr_null(strstr(text, "cpuid"));
+}
+END_TEST
+
 START_TEST(a_reason_is_told_once_with_how_many_share_it)
 {
 	result->status = CELL_REFUSED;
@@ -270,6 +301,27 @@ START_TEST(plot_data_names_what_it_holds)
 }
 END_TEST
 
+START_TEST(an_exact_zero_is_plotted)
+{
+	char folder[512], why[256];
+	char *data;
+
+	snprintf(folder, sizeof(folder), "%s", fixture_path());
+	*strrchr(folder, '/') = '\0';
+	set("machine", "soft");
+	set("level", "1");
+	result->virtual_time = true;
+	for (uint64_t i = 0; i < result->sample_count; i++)
+		result->samples[i] = (struct cell_sample){10, 20, 10, 20};
+	put_cell(0);
+	finish(true);
+	ck_assert_msg(!plot_write_data(folder, reader, &summary, why, sizeof(why)), "%s", why);
+	data = read_file(folder, "cost-soft.dat");
+	ck_assert_ptr_nonnull(strstr(data, "\"cpuid\"\t0\t0\t0\tNaN"));
+	free(data);
+}
+END_TEST
+
 START_TEST(nothing_to_plot_is_said)
 {
 	char why[256];
@@ -291,6 +343,8 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, one_line_holds_a_workload_at_both_levels);
+	tcase_add_test(tcase, counting_instructions_is_explained);
+	tcase_add_test(tcase, a_breakdown_names_its_cells_in_full);
 	tcase_add_test(tcase, a_reason_is_told_once_with_how_many_share_it);
 	tcase_add_test(tcase, health_is_silent_when_all_is_well);
 	tcase_add_test(tcase, health_tells_of_an_unfinished_run);
@@ -298,6 +352,7 @@ int main(void)
 	tcase_add_test(tcase, measured_cells_are_never_modelled);
 	tcase_add_test(tcase, costs_files_that_do_not_say_enough_are_refused);
 	tcase_add_test(tcase, plot_data_names_what_it_holds);
+	tcase_add_test(tcase, an_exact_zero_is_plotted);
 	tcase_add_test(tcase, nothing_to_plot_is_said);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
