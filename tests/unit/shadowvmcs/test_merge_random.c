@@ -61,7 +61,8 @@ static void l1_registers(struct pair *p)
 {
 	for (uint64_t i = next_random() % 3; i > 0; i--) {
 		const unsigned field = random_field();
-		const uint64_t value = random_l2_value(&p->incremental.vmcs01, field, p->incremental.vmcs01.field[field]);
+		const uint64_t value =
+		        random_l2_value(&p->incremental.vmcs01, field, p->incremental.vmcs01.field[field]);
 		if (vmcs_field_infos[field].how != VMCS_HOW_GUEST)
 			continue;
 		vmcs_store(&p->incremental.vmcs01, (enum vmcs_field)field, value);
