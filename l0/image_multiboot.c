@@ -2,6 +2,7 @@
 /*
  * Multiboot (version 1) images as other people's test kernels are. What they ask of a loader stands below 1 MiB:
  *
+ *   0x0040e, 0x00413 what a BIOS says of the end of low memory
  *   0x90000 information structure   0x90100 module list   0x90200 memory map
  *   0x91000 command line            0x92000 the module: environment text
  *   0xe0000 ACPI tables (acpi.c)
@@ -17,6 +18,8 @@
 #define HEADER_SEARCH 8192
 #define HEADER_FLAG_ADDRESSES (1u << 16) /* load addresses in the header instead of ELF's */
 
+#define GPA_BIOS_EBDA 0x40eu   /* 16 bits: segment of what follows low memory */
+#define GPA_BIOS_MEMORY 0x413u /* 16 bits: KiB of low memory */
 #define GPA_INFO 0x90000u
 #define GPA_MODULES 0x90100u
 #define GPA_MEMORY_MAP 0x90200u
@@ -74,6 +77,15 @@ static void put_memory_map(uint8_t *memory, uint64_t bytes, struct multiboot_inf
 	info->mem_upper = (uint32_t)((bytes - LOAD_LOW) / 1024);
 }
 
+/* Hypervisors look there for a place for their start-up code. */
+static void put_bios_data(uint8_t *memory)
+{
+	const uint16_t segment = GPA_INFO >> 4, kib = GPA_INFO / 1024;
+
+	memcpy(memory + GPA_BIOS_EBDA, &segment, sizeof(segment));
+	memcpy(memory + GPA_BIOS_MEMORY, &kib, sizeof(kib));
+}
+
 /* The first word is the program's name, as boot loaders give it. */
 static int put_command_line(uint8_t *memory, const char *name, const char *append, struct refusal *why)
 {
@@ -126,6 +138,7 @@ int multiboot_load(struct multiboot_image *image, const struct guest_space *spac
 	if (error)
 		return error;
 	put_environment(space->memory, space->bytes, &info);
+	put_bios_data(space->memory);
 	acpi_put_tables(space->memory);
 	memcpy(space->memory + GPA_INFO, &info, sizeof(info));
 	image->entry = (uint32_t)elf.entry;

@@ -7,7 +7,18 @@
 
 enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
 #define LCR_DIVISOR 0x80
+#define MCR_LOOP 0x10
 #define LSR_EMPTY 0x60 /* holding register and shifter empty */
+
+/* Carrier, data set ready, clear to send. In loopback the modem outputs come in: drivers find a UART by that. */
+static uint32_t modem_status(const struct serial *serial)
+{
+	const uint8_t mcr = serial->registers[REG_MCR];
+
+	if (!(mcr & MCR_LOOP))
+		return 0xb0;
+	return (mcr & 2) << 3 | (mcr & 1) << 5 | (mcr & 0xc) << 4;
+}
 
 static uint32_t port_in(void *ctx, const struct port_access *access)
 {
@@ -25,7 +36,7 @@ static uint32_t port_in(void *ctx, const struct port_access *access)
 	case REG_LSR:
 		return LSR_EMPTY;
 	case REG_MSR:
-		return 0xb0; /* carrier, data set ready, clear to send */
+		return modem_status(serial);
 	default:
 		return serial->registers[reg];
 	}
@@ -38,7 +49,7 @@ static void port_out(void *ctx, const struct port_access *access, uint32_t value
 
 	if (reg <= REG_IER && (serial->registers[REG_LCR] & LCR_DIVISOR))
 		serial->divisor[reg] = (uint8_t)value;
-	else if (reg == REG_DATA)
+	else if (reg == REG_DATA && !(serial->registers[REG_MCR] & MCR_LOOP))
 		console_put(serial->console, (char)value);
 	else
 		serial->registers[reg] = (uint8_t)value;

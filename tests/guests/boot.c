@@ -146,6 +146,7 @@ static void test_acpi(void)
 void test_main(void)
 {
 	const struct multiboot_info *info = multiboot();
+	u16 low_memory;
 
 	if (command_word("exit=37"))
 		finish(37);
@@ -159,6 +160,11 @@ void test_main(void)
 	check_equal(*(volatile u32 *)0xfed00000, ~0u, "so does memory that is not there");
 	*(volatile u32 *)0xfed00000 = 0;
 	check_equal(*(volatile u32 *)0xfed00000, ~0u, "which keeps nothing");
+	out8(0x3fc, 0x1a);
+	check_equal(in8(0x3fe) & 0xf0, 0x90, "the serial port's loopback");
+	out8(0x3fc, 0);
+	asm volatile("movw 0x413, %0" : "=r"(low_memory));
+	check(low_memory >= 512 && low_memory <= 640, "low memory as a BIOS counts it");
 	test_acpi();
 	if (command_word("one") && command_word("two=3"))
 		print("words arrived\n");
