@@ -46,6 +46,11 @@ struct madt {
 		uint8_t type, length, id, reserved;
 		uint32_t address, first_interrupt;
 	} __attribute__((packed)) io_apic;
+	struct {
+		uint8_t type, length, bus, source;
+		uint32_t interrupt;
+		uint16_t flags;
+	} __attribute__((packed)) timer; /* interrupt source override: the 8254 is at pin 2 (interrupts.c) */
 } __attribute__((packed));
 
 /* The bytes of a table add up to 0. */
@@ -88,7 +93,8 @@ void acpi_put_tables(uint8_t *memory)
 	        .local_apic = 0xfee00000,
 	        .flags = 1, /* there is a PIC too */
 	        .cpu = {0, sizeof(madt.cpu), 0, 0, 1},
-	        .io_apic = {1, sizeof(madt.io_apic), 0, 0, 0xfec00000, 0}};
+	        .io_apic = {1, sizeof(madt.io_apic), 0, 0, 0xfec00000, 0},
+	        .timer = {2, sizeof(madt.timer), 0, 0, 2, 0}};
 	uint8_t fadt[FADT_BYTES] = {0};
 	const struct header fadt_header = header_of("FACP", sizeof(fadt));
 

@@ -305,6 +305,53 @@ static void test_pic(void)
 	check_equal(in8(0x20), 0, "and have no request");
 }
 
+/* ---- I/O APIC, with the lines test kernels can raise ---- */
+
+#define IO_APIC_PAGE 0xfec00000ull
+#define LINE_PORT 0x2000
+
+static void io_apic_write(u32 reg, u32 value)
+{
+	*(volatile u32 *)IO_APIC_PAGE = reg;
+	*(volatile u32 *)(IO_APIC_PAGE + 0x10) = value;
+}
+
+static u32 io_apic_read(u32 reg)
+{
+	*(volatile u32 *)IO_APIC_PAGE = reg;
+	return *(volatile u32 *)(IO_APIC_PAGE + 0x10);
+}
+
+static void count_level(struct trap *trap)
+{
+	out8(LINE_PORT + 5, 0);
+	count(trap);
+}
+
+static void test_io_apic(void)
+{
+	check((io_apic_read(1) >> 16 & 0xff) >= 23, "the I/O APIC has its pins");
+	handle(0x65, count);
+	io_apic_write(0x10 + 2 * 4 + 1, 0);
+	io_apic_write(0x10 + 2 * 4, 0x65);
+	out8(LINE_PORT + 4, 1);
+	out8(LINE_PORT + 4, 0);
+	take_interrupts();
+	check_equal(arrived[0x65], 1, "an edge on a pin");
+	io_apic_write(0x10 + 2 * 4, 0x10065);
+	out8(LINE_PORT + 4, 1);
+	out8(LINE_PORT + 4, 0);
+	take_interrupts();
+	check_equal(arrived[0x65], 1, "masked: none");
+	handle(0x66, count_level);
+	io_apic_write(0x10 + 2 * 5, 0x8066);
+	out8(LINE_PORT + 5, 1);
+	take_interrupts();
+	check_equal(arrived[0x66], 1, "a level, lowered by its handler: once");
+	check(!(io_apic_read(0x10 + 2 * 5) & 1 << 14), "  EOI ends the remote IRR");
+	io_apic_write(0x10 + 2 * 5, 0x10000);
+}
+
 static void test_all(void)
 {
 	print(x2apic ? "x2APIC\n" : "xAPIC\n");
@@ -327,4 +374,5 @@ void test_main(void)
 	enable_x2apic();
 	test_all();
 	test_pic();
+	test_io_apic();
 }

@@ -230,6 +230,10 @@ static void test_preemption_timer(void)
 	vmwrite(PREEMPTION_TIMER, 100000);
 	vmwrite(GUEST_ACTIVITY, 1);
 	expect_exit(REASON_TIMER, "it counts in a halted guest");
+	vmwrite(PREEMPTION_TIMER, 1 << 30);
+	guest_at(guest_idle);
+	pass_exit(REASON_VMCALL, "an exit before its time");
+	check_equal(vmread(PREEMPTION_TIMER), 1 << 30, "without the control to save it the field keeps its value");
 	if (offered(VMX_EXIT, EXIT_SAVE_TIMER)) {
 		vmset(EXIT_CONTROLS, EXIT_SAVE_TIMER);
 		vmwrite(PREEMPTION_TIMER, 1 << 30);
