@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/progress.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,11 +18,26 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* A terminal that can erase a line. */
+static bool can_erase(FILE *out)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fileno(out)) && term && strcmp(term, "dumb");
+}
+
+static int columns_of(FILE *out)
+{
+	struct winsize size;
+
+	return ioctl(fileno(out), TIOCGWINSZ, &size) || !size.ws_col ? 80 : size.ws_col;
+}
+
 void progress_begin(struct progress *progress, FILE *out, bool quiet, const struct cell *cells, size_t count)
 {
 	memset(progress, 0, sizeof(*progress));
 	progress->out = out;
-	progress->terminal = isatty(fileno(out));
+	progress->terminal = can_erase(out);
 	progress->quiet = quiet;
 	progress->cells = cells;
 	progress->count = count;
@@ -82,7 +99,7 @@ static void draw(struct progress *progress)
 {
 	uint64_t now = now_ns();
 	double left = progress_seconds_left(progress, now);
-	char elapsed[16], remaining[16] = "?", name[160] = "";
+	char elapsed[16], remaining[16] = "?", name[160] = "", line[256];
 
 	if (!progress->terminal || progress->quiet)
 		return;
@@ -91,8 +108,10 @@ static void draw(struct progress *progress)
 		format_seconds(left, remaining, sizeof(remaining));
 	if (progress->done < progress->count)
 		cell_name(&progress->cells[progress->done], name, sizeof(name));
-	fprintf(progress->out, "\r\033[K[%zu/%zu] %s elapsed, %s left  %.70s", progress->done + 1, progress->count,
-	        elapsed, remaining, name);
+	snprintf(line, sizeof(line), "[%zu/%zu] %s elapsed, %s left  %s", progress->done + 1, progress->count, elapsed,
+	        remaining, name);
+	/* The next one could not erase a line that wraps. */
+	fprintf(progress->out, "\r\033[K%.*s", columns_of(progress->out) - 1, line);
 	fflush(progress->out);
 }
 

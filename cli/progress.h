@@ -12,7 +12,7 @@
 
 struct progress {
 	FILE *out;
-	bool terminal;
+	bool terminal; /**< there is one and it can erase a line: the running cell is shown */
 	bool quiet;
 	const struct cell *cells; /**< all cells of the run, in order */
 	size_t count;

@@ -327,11 +327,14 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 	status = recorder_finish(&recorder);
 	if (status && unsuccessful >= 0)
 		command_error("run", "%s: %s", path, recorder_error(&recorder));
-	if (stopped)
-		command_error("run", "stopped by a signal; go on with: testudo run --resume %s", options->folder);
-	if (conclude(options) || unsuccessful || status || stopped)
-		return COMMAND_FAILED;
-	return COMMAND_OK;
+	if (conclude(options) || unsuccessful || status)
+		status = COMMAND_FAILED;
+	if (stopped) {
+		fflush(stdout);
+		status = command_error(
+		        "run", "stopped by a signal; go on with: testudo run --resume %s", options->folder);
+	}
+	return status ? COMMAND_FAILED : COMMAND_OK;
 }
 
 /* The --set options of the session that began the run. They point into info. */

@@ -5,12 +5,16 @@
 Usage: command.py TESTUDO [TEST ...]
 """
 import csv
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 
@@ -101,6 +105,31 @@ def test_output_streams(folder):
     piped.stdout.close()
     errors = piped.stderr.read()
     expect(piped.wait(timeout=300) == 0 and not errors, f"{piped.returncode} {errors}")
+
+
+def test_terminal(folder):
+    """Progress is one line that is erased: never longer than the terminal is wide, and not at all where it cannot be erased."""
+    machine = usable_machine()
+    for term, columns in (("xterm", 30), ("dumb", 80)):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen([TESTUDO, "run", "-o", os.path.join(folder, term), "--set", f"machine={machine}", "--set", "workload=cpuid",
+                                    "--set", "samples=3", "--set", "ops=20"], stdout=theirs, stdin=subprocess.DEVNULL,
+                                   env=dict(os.environ, TERM=term))
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        except OSError:  # how Linux tells the end of a terminal
+            pass
+        os.close(ours)
+        expect(process.wait(timeout=120) == 0, shown.decode())
+        drawn = [line for line in shown.decode().split("\r") if "elapsed" in line]
+        if term == "dumb":
+            expect(not drawn and "\033" not in shown.decode(), str(drawn))
+        else:
+            expect(drawn and all(len(line.replace("\033[K", "")) < columns for line in drawn), str(drawn))
 
 
 def test_run_report_export(folder):
