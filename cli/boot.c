@@ -29,11 +29,11 @@ static int parse_options(struct boot_options *options, int argc, char **argv)
 	static const struct option longs[] = {{"machine", required_argument, NULL, 'm'},
 	        {"append", required_argument, NULL, 'a'}, {"l2", required_argument, NULL, '2'},
 	        {"memory", required_argument, NULL, 'M'}, {"limit", required_argument, NULL, 'l'},
-	        {"trace", no_argument, NULL, 't'}, {0}};
+	        {"trace", no_argument, NULL, 't'}, {"module", required_argument, NULL, 'o'}, {0}};
 	char *end;
 	int option;
 
-	while ((option = getopt_long(argc, argv, ":m:a:2:M:l:t", longs, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":m:a:2:M:l:to:", longs, NULL)) != -1) {
 		switch (option) {
 		case 'm':
 			options->machine = optarg;
@@ -55,6 +55,11 @@ static int parse_options(struct boot_options *options, int argc, char **argv)
 			if (*end || strchr(optarg, '-') || !options->instruction_limit)
 				return command_usage(
 				        "boot", "--limit wants a number of instructions, not \"%s\"", optarg);
+			break;
+		case 'o':
+			if (options->module_count == BOOT_MODULES)
+				return command_usage("boot", "%d modules are the most", BOOT_MODULES);
+			options->modules[options->module_count++] = optarg;
 			break;
 		case 't':
 			options->trace = true;
@@ -89,7 +94,7 @@ static int run_boot(int argc, char **argv)
 const struct command command_boot = {
         .name = "boot",
         .summary = "Boot one image with its console: your own L1, or other people's kernels.",
-        .synopsis = "[--machine M] [--memory SIZE] [--append TEXT] [--l2 IMAGE] [--trace] IMAGE",
+        .synopsis = "[--machine M] [--memory SIZE] [--append TEXT] [--module TEXT] [--l2 IMAGE] [--trace] IMAGE",
         .help = "\n"
                 "IMAGE is an own ELF64 image (abi/boot_info.h) or a multiboot ELF32 or ELF64 kernel. The exit status "
                 "is the\n"
@@ -98,6 +103,7 @@ const struct command command_boot = {
                 "  -m, --machine M     soft (default) or kvm\n"
                 "  -M, --memory SIZE   guest memory, such as 256M or 1G (default: 128M)\n"
                 "  -a, --append TEXT   arguments of a multiboot image\n"
+                "  -o, --module TEXT   a module for a multiboot image, \"FILE\" or \"FILE ARGUMENTS\"; up to 4 times\n"
                 "  -2, --l2 IMAGE      L2's image for an own L1\n"
                 "  -l, --limit N       soft: give up after N instructions\n"
                 "  -t, --trace         print each VM exit to standard error\n"

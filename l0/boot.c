@@ -47,7 +47,7 @@ static int read_file(struct file *file, const char *path, struct refusal *why)
 
 struct boot {
 	const struct boot_options *options;
-	struct file image, l2_file;
+	struct file image, l2_file, modules[BOOT_MODULES];
 	struct image l1_image, l2_image;
 	struct vmm vmm;
 	struct pm_timer pm_timer;
@@ -137,6 +137,32 @@ static int load_own(struct boot *boot, struct refusal *why)
 	return error;
 }
 
+/* "PATH ARGUMENTS" gives the file, and the text "NAME ARGUMENTS". */
+static int load_modules(
+        struct boot *boot, struct multiboot_image *image, const struct guest_space *space, struct refusal *why)
+{
+	const struct boot_options *options = boot->options;
+	struct multiboot_file files[BOOT_MODULES];
+	char path[4096];
+	int error;
+
+	for (unsigned i = 0; i < options->module_count; i++) {
+		const char *text = options->modules[i];
+		const size_t length = strcspn(text, " ");
+		if (length >= sizeof(path))
+			return refuse(why, -ENAMETOOLONG, "a module's path has %zu characters", length);
+		memcpy(path, text, length);
+		path[length] = 0;
+		error = read_file(&boot->modules[i], path, why);
+		if (error)
+			return error;
+		while (memchr(text, '/', strcspn(text, " ")))
+			text = strchr(text, '/') + 1;
+		files[i] = (struct multiboot_file){boot->modules[i].data, boot->modules[i].bytes, text};
+	}
+	return options->module_count ? multiboot_add_modules(image, space, files, options->module_count, why) : 0;
+}
+
 static uint64_t pm_clock(void *ctx)
 {
 	struct vmm *vmm = ctx;
@@ -152,6 +178,8 @@ static int load_foreign(struct boot *boot, struct refusal *why)
 	int error = multiboot_load(
 	        &image, &space, boot->options->image, boot->image.data, boot->image.bytes, boot->options->append, why);
 
+	if (!error)
+		error = load_modules(boot, &image, &space, why);
 	if (error)
 		return error;
 	error = pm_timer_init(&boot->pm_timer, pm_clock, vmm, vmm->machine->tsc_khz, &vmm->bus);
@@ -216,6 +244,8 @@ int l0_boot(const struct boot_options *options, struct refusal *why)
 		status = run(&boot, why);
 	free(boot.image.data);
 	free(boot.l2_file.data);
+	for (unsigned i = 0; i < BOOT_MODULES; i++)
+		free(boot.modules[i].data);
 	image_free(&boot.l1_image);
 	image_free(&boot.l2_image);
 	return status;

@@ -76,6 +76,13 @@ int sites_apply(
 struct multiboot_image {
 	uint32_t entry;
 	uint32_t info; /**< guest-physical address of the multiboot information structure */
+	uint64_t end;  /**< of what was loaded: modules may follow */
+};
+/** A module: its bytes, and its text, whose first word is its name. */
+struct multiboot_file {
+	const void *data;
+	size_t bytes;
+	const char *text;
 };
 /** Is there a multiboot (version 1) header in the first 8 KiB? */
 bool multiboot_is(const void *data, size_t bytes);
@@ -86,5 +93,11 @@ bool multiboot_is(const void *data, size_t bytes);
  */
 int multiboot_load(struct multiboot_image *image, const struct guest_space *space, const char *name, const void *data,
         size_t bytes, const char *append, struct refusal *why);
+/**
+ * Modules (a hypervisor's first guest and its RAM disk) instead of the environment text, page-aligned behind the image
+ * that multiboot_load loaded. 0 or -errno with the sentence.
+ */
+int multiboot_add_modules(struct multiboot_image *image, const struct guest_space *space,
+        const struct multiboot_file *files, unsigned count, struct refusal *why);
 
 #endif

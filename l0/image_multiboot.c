@@ -143,5 +143,34 @@ int multiboot_load(struct multiboot_image *image, const struct guest_space *spac
 	memcpy(space->memory + GPA_INFO, &info, sizeof(info));
 	image->entry = (uint32_t)elf.entry;
 	image->info = GPA_INFO;
+	image->end = end;
+	return 0;
+}
+
+int multiboot_add_modules(struct multiboot_image *image, const struct guest_space *space,
+        const struct multiboot_file *files, unsigned count, struct refusal *why)
+{
+	struct multiboot_info *info = (struct multiboot_info *)(space->memory + GPA_INFO);
+	struct multiboot_module *modules = (struct multiboot_module *)(space->memory + GPA_MODULES);
+	uint64_t text = GPA_ENVIRONMENT;
+
+	if (count > (GPA_MEMORY_MAP - GPA_MODULES) / sizeof(*modules))
+		return refuse(why, -E2BIG, "%u modules are too many", count);
+	for (unsigned i = 0; i < count; i++) {
+		const uint64_t start = (image->end + 0xfff) & ~0xfffull;
+		const size_t length = strlen(files[i].text) + 1;
+		if (start > space->bytes || files[i].bytes > space->bytes - start)
+			return refuse(
+			        why, -ENOMEM, "module %s does not fit: give the guest more memory", files[i].text);
+		if (text + length > GPA_ENVIRONMENT + TEXT_BYTES)
+			return refuse(why, -E2BIG, "the modules' texts have more than %d characters", TEXT_BYTES);
+		memcpy(space->memory + start, files[i].data, files[i].bytes);
+		memcpy(space->memory + text, files[i].text, length);
+		modules[i] = (struct multiboot_module){
+		        (uint32_t)start, (uint32_t)(start + files[i].bytes), (uint32_t)text, 0};
+		image->end = start + files[i].bytes;
+		text += length;
+	}
+	info->modules = count;
 	return 0;
 }

@@ -22,11 +22,16 @@ void l0_run_cell(const struct cell *cell, struct ledger *ledger, struct cell_res
 /** Could this cell run here? 0, or -errno with the sentence for "not available: ...". Cheap. */
 int l0_check_cell(const struct cell *cell, struct refusal *why);
 
+#define BOOT_MODULES 4
 struct boot_options {
 	const char *machine;
 	const char *image;    /**< path of the L1 (or foreign) image: ELF64 own image, or multiboot ELF32/ELF64 */
 	const char *l2_image; /**< path of the L2 image for an own L1; NULL = none */
 	const char *append;   /**< command line for a multiboot image; NULL = none */
+	/** Modules of a multiboot image, each "PATH" or "PATH ARGUMENTS"; none: the environment text of test kernels.
+	 */
+	const char *modules[BOOT_MODULES];
+	unsigned module_count;
 	uint64_t memory_bytes;
 	uint64_t instruction_limit; /**< soft: stop after so many retired instructions; 0 = none */
 	FILE *console;              /**< where guest console output goes */

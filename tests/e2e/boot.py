@@ -93,6 +93,16 @@ def refusals(kernel):
         expect_refusal(boot("--memory", "1M", kernel), "MiB")
         expect_refusal(boot(), "one image", status=2)
         expect_refusal(boot("--append", "x" * 5000, kernel), "5")
+        for name, text in (("first", "one and"), ("second", "two")):
+            with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+                file.write(text)
+        result = boot("--append", "modules", "--module", os.path.join(folder, "first") + " a b", "--module",
+                      os.path.join(folder, "second"), kernel)
+        expect("module first a b: one and\n" in result.stdout and "module second: two\n" in result.stdout,
+               f"the modules are not there: {result.stdout}")
+        expect(result.returncode == 0, f"status {result.returncode} with modules")
+        expect_refusal(boot("--module", os.path.join(folder, "third"), kernel), "third")
+        expect_refusal(boot(*["--module", "x"] * 5, kernel), "4 modules", status=2)
         # The guest's end: an instruction that is not there, a halt for ever, no memory, a triple fault, no end.
         expect_refusal(boot(image(elf32(b"\x90\xd9\xfe" + hang))), "0x400011", "d9 fe", "fsin")
         expect_refusal(boot(image(elf32(hang))), "halted", "0x400011")

@@ -79,6 +79,22 @@ static void test_texts(const struct multiboot_info *info)
 	check(has_line(text, end, "BOOTLOADER=1"), "and that there was a boot loader");
 }
 
+static void test_modules(const struct multiboot_info *info)
+{
+	const struct module *module = (const struct module *)(uintptr_t)info->modules_address;
+	extern const u8 image_end[];
+
+	check(info->flags & 8 && info->modules, "there are modules");
+	for (u32 i = 0; i < info->modules; i++) {
+		check(module[i].start >= (u32)(uintptr_t)image_end && !(module[i].start & 0xfff),
+		        "module %u is on pages behind the image", (u64)i);
+		print("module %s: ", (const char *)(uintptr_t)module[i].text);
+		for (u32 at = module[i].start; at < module[i].end; at++)
+			print("%c", *(const char *)(uintptr_t)at);
+		print("\n");
+	}
+}
+
 /* ---- firmware ---- */
 
 static u8 sum(const u8 *bytes, u32 count)
@@ -150,6 +166,10 @@ void test_main(void)
 
 	if (command_word("exit=37"))
 		finish(37);
+	if (command_word("modules")) {
+		test_modules(info);
+		return;
+	}
 	check_equal(boot_magic, LOADED_BY_MULTIBOOT, "the loader's mark in EAX");
 	test_memory(info);
 	test_texts(info);
