@@ -237,6 +237,7 @@ static int l1_exit(struct vmm *vmm)
 {
 	struct vmcs *vmcs01 = &vmm->vmcs01;
 	const uint32_t reason = (uint32_t)vmcs_get(vmcs01, VMCS_EXIT_REASON);
+	int error;
 
 	vmm->nested.counters[COUNTER_L1_EXITS]++;
 	if (reason < EXIT_REASON_LIMIT && exit_reason_infos[reason].group == EXIT_GROUP_VMX &&
@@ -251,7 +252,11 @@ static int l1_exit(struct vmm *vmm)
 			return pv_vmx_exit(vmm, port);
 		}
 	}
-	return emulate_exit(vmm, vmcs01, 1);
+	error = emulate_exit(vmm, vmcs01, 1);
+	/* The exit may have cut short the delivery of an event (a first touch of the stack, say): L1 is owed it. */
+	if (!(vmcs_get(vmcs01, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION) & INTR_INFO_VALID))
+		nested_reinject(&vmm->nested);
+	return error;
 }
 
 static int l2_exit(struct vmm *vmm)
@@ -305,11 +310,12 @@ static int handle_exit(struct vmm *vmm)
 
 	if (vmm->nested.in_l2) {
 		note_first_l2_exit(vmm);
-		return l2_exit(vmm);
+		error = l2_exit(vmm);
+	} else {
+		error = l1_exit(vmm);
+		if (vmm->trace)
+			trace_exit(vmm, &vmm->vmcs01);
 	}
-	error = l1_exit(vmm);
-	if (vmm->trace)
-		trace_exit(vmm, &vmm->vmcs01);
 	if (!error && vmm->nested.vmx_abort)
 		error = vmm_fail(vmm, -EIO, "a VMX abort (indicator %u): L1's host state or MSR list cannot be loaded",
 		        vmm->nested.vmx_abort);

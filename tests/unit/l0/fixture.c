@@ -113,7 +113,7 @@ static int enter(struct machine *machine, struct vmcs *vmcs, struct guest_regs *
 	vmcs->field[VMCS_EXIT_QUALIFICATION] = exit->qualification;
 	vmcs->field[VMCS_VM_EXIT_INSTRUCTION_LENGTH] = exit->length;
 	vmcs->field[VMCS_VM_EXIT_INTERRUPTION_INFORMATION] = exit->interruption_info;
-	vmcs->field[VMCS_IDT_VECTORING_INFORMATION] = 0;
+	vmcs->field[VMCS_IDT_VECTORING_INFORMATION] = exit->vectoring_info;
 	vmcs->field[VMCS_GUEST_PHYSICAL_ADDRESS] = exit->gpa;
 	regs->gpr[GPR_RAX] = exit->rax;
 	regs->gpr[GPR_RCX] = exit->rcx;

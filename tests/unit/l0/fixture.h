@@ -40,7 +40,8 @@ struct script_exit {
 	uint64_t rax, rcx, rbx, rsi;
 	uint64_t gpa;
 	uint32_t interruption_info;
-	int error; /**< enter returns this instead of an exit */
+	uint32_t vectoring_info; /**< of the event whose delivery the exit cut short */
+	int error;               /**< enter returns this instead of an exit */
 };
 
 #define SCRIPT_MAX 64

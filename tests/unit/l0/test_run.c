@@ -183,6 +183,16 @@ START_TEST(first_touch_maps_one_page)
 }
 END_TEST
 
+START_TEST(an_event_cut_short_by_a_first_touch_comes_again)
+{
+	run_one(&(struct script_exit){.reason = EXIT_REASON_EPT_VIOLATION,
+	        .qualification = 0x182,
+	        .gpa = (2 << 20) + 0x5678,
+	        .vectoring_info = 0x80000040});
+	ck_assert_uint_eq(script_of(&s.vmm)->entered[1].entry_info, 0x80000040);
+}
+END_TEST
+
 START_TEST(device_stores_reach_the_device)
 {
 	run_one(&(struct script_exit){
@@ -274,6 +284,7 @@ static void add(TCase *tests)
 	tcase_add_test(tests, an_unknown_msr_is_gp);
 	tcase_add_test(tests, an_intercepted_exception_comes_back);
 	tcase_add_test(tests, first_touch_maps_one_page);
+	tcase_add_test(tests, an_event_cut_short_by_a_first_touch_comes_again);
 	tcase_add_test(tests, device_stores_reach_the_device);
 	tcase_add_loop_test(tests, what_cannot_go_on_ends_with_a_sentence, 0, (int)COUNT(fatal));
 	tcase_add_test(tests, the_timer_wakes_a_halt);

@@ -225,6 +225,22 @@ START_TEST(an_interrupt_for_l1_ends_l2)
 }
 END_TEST
 
+/* L1's MSR-load list cannot be loaded on the way out of L2: L1 must not run again (SDM vol. 3, 28.7). */
+START_TEST(a_vmx_abort_on_reflection_ends_the_guest)
+{
+	static const struct script_exit exits[] = {START, CPUID, END};
+	const uint64_t list = 0x14000;
+
+	start(exits, COUNT(exits));
+	vmcs12()->field[VMCS_VM_EXIT_MSR_LOAD_COUNT] = 1;
+	vmcs12()->field[VMCS_VM_EXIT_MSR_LOAD_ADDRESS] = list;
+	*(uint64_t *)(s.vmm.machine->ram + list) = 0xc0000100; /* IA32_FS_BASE may not be in a list */
+	ck_assert_int_eq(vmm_run(&s.vmm), -EIO);
+	ck_assert_msg(strstr(s.vmm.why.text, "VMX abort"), "%s", s.vmm.why.text);
+	ck_assert_uint_eq(script_of(&s.vmm)->next, 4); /* VMXON, VMPTRLD, VMLAUNCH, CPUID, and no more */
+}
+END_TEST
+
 START_TEST(a_failed_launch_is_marked)
 {
 	static const struct script_exit exits[] = {
@@ -273,6 +289,7 @@ static void add(TCase *tests)
 	tcase_add_test(tests, a_hole_of_ept12_is_l1s);
 	tcase_add_test(tests, a_triple_fault_of_l2_goes_to_l1);
 	tcase_add_test(tests, an_interrupt_for_l1_ends_l2);
+	tcase_add_test(tests, a_vmx_abort_on_reflection_ends_the_guest);
 	tcase_add_test(tests, a_failed_launch_is_marked);
 	tcase_add_test(tests, vmread_gives_the_value);
 	tcase_add_loop_test(tests, an_unknown_call_is_ud, 0, 5);
