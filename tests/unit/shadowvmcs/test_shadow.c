@@ -174,6 +174,43 @@ START_TEST(test_changes_come_from_vmcs12)
 }
 END_TEST
 
+/* Where writes are marked, only marked fields of the region and only what reflection changed are looked at. */
+START_TEST(test_marks_decide)
+{
+	struct fixture f;
+	struct vmcs *shadow;
+
+	fixture_setup(&f, FIXTURE_REAL_VMX);
+	f.machine.marks_written = true;
+	f.config.shadow_mode = SHADOW_SHADOW;
+	fixture_start(&f);
+	shadow = region(&f);
+	shadow->field[VMCS_GUEST_RSP] = 0x1111;
+	vmcs_set(shadow, VMCS_GUEST_RIP, 0x2222);
+	vmcs_set(shadow, VMCS_EXIT_REASON, 0x33); /* read-only: a mark of it moves nothing */
+	shadow_to_vmcs12(&f.nested);
+	ck_assert_uint_eq(fixture_get(&f, VMCS_GUEST_RIP), 0x2222);
+	ck_assert(vmcs_mask_has(&f.vmcs12->dirty, VMCS_GUEST_RIP));
+	ck_assert_uint_ne(fixture_get(&f, VMCS_GUEST_RSP), 0x1111);
+	ck_assert_uint_ne(fixture_get(&f, VMCS_EXIT_REASON), 0x33);
+	/* A mark counts once. */
+	shadow->field[VMCS_GUEST_RIP] = 0x4444;
+	shadow_to_vmcs12(&f.nested);
+	ck_assert_uint_eq(fixture_get(&f, VMCS_GUEST_RIP), 0x2222);
+
+	f.vmcs12->field[VMCS_GUEST_RIP] = 0x5555;
+	f.vmcs12->field[VMCS_GUEST_RSP] = 0x6666;
+	vmcs_mask_set(&f.nested.reflected, VMCS_GUEST_RIP);
+	shadow_from_vmcs12(&f.nested);
+	ck_assert_uint_eq(shadow->field[VMCS_GUEST_RIP], 0x5555);
+	ck_assert_uint_eq(shadow->field[VMCS_GUEST_RSP], 0x1111);
+	/* Another vmcs12: everything. */
+	shadow_start(&f.nested);
+	ck_assert_uint_eq(shadow->field[VMCS_GUEST_RSP], 0x6666);
+	fixture_teardown(&f);
+}
+END_TEST
+
 START_TEST(test_single_fields)
 {
 	struct fixture f;
@@ -248,6 +285,7 @@ int main(void)
 	tcase_add_test(tests, test_start_fills_the_region);
 	tcase_add_test(tests, test_changes_go_to_vmcs12);
 	tcase_add_test(tests, test_changes_come_from_vmcs12);
+	tcase_add_test(tests, test_marks_decide);
 	tcase_add_test(tests, test_single_fields);
 	tcase_add_test(tests, test_other_modes_do_nothing);
 	tcase_add_test(tests, test_nothing_moves_without_a_current_vmcs);
