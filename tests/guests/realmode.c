@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* To real mode and back (realmode_code.S). */
+/* To 32-bit protected mode with its two kinds of paging, to real mode, and back (realmode_code.S). */
 #include "guest.h"
 
 #define CODE_AT 0x8000u
@@ -14,8 +14,10 @@ struct left {
 	u16 cs, sum;
 	u8 interrupts, unused;
 	u16 di, stored, call, quotient, remainder, flags;
-	u8 beyond;
+	u8 beyond, unused_2[0x40 - 23];
+	u32 stored_32, table_entry, directory_entry, read_pae;
 } __attribute__((packed));
+_Static_assert(offsetof(struct left, stored_32) == 0x40, "realmode_code.S");
 
 void test_main(void)
 {
@@ -36,6 +38,10 @@ void test_main(void)
 	check(left->quotient == 142 && left->remainder == 6, "a 16-bit division");
 	check(left->flags & 2, "PUSHF");
 	check_equal(left->beyond, 0xa5, "the first byte above 1 MiB by FFFF:0010");
+	check_equal(left->stored_32, 0x55aa1234, "32-bit paging: a write through a page table");
+	check_equal(left->table_entry & 0xfff, 0x63, "  its entry is accessed and dirty");
+	check_equal(left->directory_entry & 0xfff & ~0x40u, 0xa3, "  a 4 MiB page is accessed");
+	check_equal(left->read_pae, 0x55aa1234, "PAE paging: a read through the third pointer");
 	real_visit();
 	check_equal(left->interrupts, 1, "and once more");
 	check_equal(rdmsr(MSR_EFER) & 0x500, 0x500, "long mode is on again");

@@ -45,6 +45,8 @@ leave_long_mode:
 	movl %cr4, %eax
 	andl $~0x20, %eax
 	movl %eax, %cr4
+	call visit_32_bit_paging
+	call visit_pae_paging
 	lidt AT(real_idt)
 	movl $0x98, %eax
 	movl %eax, %ds
@@ -53,6 +55,60 @@ leave_long_mode:
 	movl %eax, %fs
 	movl %eax, %gs
 	ljmp $0x90, $AT(real_protected)
+
+/* 4 MiB pages, and at 2 GiB a page table that leads to DATA_AT (SDM vol. 3, 4.3). */
+visit_32_bit_paging:
+	movl $0x83, %eax
+	xorl %ecx, %ecx
+1:	movl %eax, directory(, %ecx, 4)
+	addl $0x400000, %eax
+	incl %ecx
+	cmpl $1024, %ecx
+	jne 1b
+	movl $table + 3, directory + 4 * 512
+	movl $DATA_AT + 3, table
+	movl %cr4, %eax
+	orl $0x10, %eax			/* PSE */
+	movl %eax, %cr4
+	movl $directory, %eax
+	movl %eax, %cr3
+	movl %cr0, %eax
+	orl $0x80000000, %eax
+	movl %eax, %cr0
+	movl $0x55aa1234, 0x80000040
+	movl table, %eax
+	movl %eax, DATA_AT + 0x44
+	movl directory, %eax
+	movl %eax, DATA_AT + 0x48
+	movl %cr0, %eax
+	andl $0x7fffffff, %eax
+	movl %eax, %cr0
+	movl %cr4, %eax
+	andl $~0x10, %eax
+	movl %eax, %cr4
+	ret
+
+/* Four page-directory pointers; the third leads to memory from 0 again (SDM vol. 3, 4.4). */
+visit_pae_paging:
+	movl $page_pd + 1, pointers
+	movl $page_pd + 1, pointers + 16
+	movl %cr4, %eax
+	orl $0x20, %eax
+	movl %eax, %cr4
+	movl $pointers, %eax
+	movl %eax, %cr3
+	movl %cr0, %eax
+	orl $0x80000000, %eax
+	movl %eax, %cr0
+	movl 0x80000000 + DATA_AT + 0x40, %eax
+	movl %eax, DATA_AT + 0x4c
+	movl %cr0, %eax
+	andl $0x7fffffff, %eax
+	movl %eax, %cr0
+	movl %cr4, %eax
+	andl $~0x20, %eax
+	movl %eax, %cr4
+	ret
 
 	.code16
 real_start:
@@ -169,6 +225,12 @@ back_64:
 	popq %rbp
 	popq %rbx
 	ret
+
+	.bss
+	.align 4096
+directory: .skip 4096
+table: .skip 4096
+pointers: .skip 32
 
 	.data
 	.align 8
