@@ -45,7 +45,7 @@ _start:
 	mov $6, %ecx
 	call set_gate
 	ud2
-	cmp $1, hits
+	cmpl $1, hits
 	jne finish
 	or $2, %ebx
 
