@@ -60,14 +60,18 @@ static double resampled_median(const double *sorted, size_t n, uint32_t *counts,
 	return (lower + sorted[i]) / 2;
 }
 
-/* Percentile interval of median(a), or of median(a) - median(b) when b is given. Both ascending. */
+/* Percentile interval of median(a), or of median(a) - median(b) when b is given. Both ascending; a is not empty. */
 static int bootstrap(const double *a, size_t a_n, const double *b, size_t b_n, double *low, double *high)
 {
 	size_t largest = a_n > b_n ? a_n : b_n;
-	double *medians = malloc(STATS_RESAMPLES * sizeof(*medians));
-	uint32_t *counts = malloc((largest ? largest : 1) * sizeof(*counts));
 	uint64_t state = SEED;
+	double *medians;
+	uint32_t *counts;
 
+	if (!a_n)
+		return -EINVAL;
+	medians = malloc(STATS_RESAMPLES * sizeof(*medians));
+	counts = malloc(largest * sizeof(*counts));
 	if (!medians || !counts) {
 		free(medians);
 		free(counts);
