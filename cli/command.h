@@ -20,6 +20,7 @@ struct command {
 	const char *summary;               /**< one line for the list */
 	const char *synopsis;              /**< after "testudo NAME " */
 	const char *help;                  /**< options and examples, as printed by `testudo help NAME` */
+	void (*print_more)(void);          /**< the rest of that, where other tables say it; NULL = nothing */
 	int (*run)(int argc, char **argv); /**< argv[0] is the subcommand's name; returns an exit status */
 };
 

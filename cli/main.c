@@ -38,6 +38,8 @@ static void print_overview(FILE *out)
 static void print_command_help(const struct command *command)
 {
 	printf("Usage: testudo %s %s\n\n%s\n%s", command->name, command->synopsis, command->summary, command->help);
+	if (command->print_more)
+		command->print_more();
 }
 
 static int run_help(int argc, char **argv)

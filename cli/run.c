@@ -436,6 +436,20 @@ static int run_run(int argc, char **argv)
 	return options.resume ? run_resume(&options, path) : run_new(&options, path);
 }
 
+static void print_keys(void)
+{
+	puts("\nKeys of a matrix:");
+	for (int key = 0; key < CELL_KEY_COUNT; key++) {
+		const struct cell_key_info *info = &cell_key_infos[key];
+		char allowed[256];
+
+		cell_key_allowed((enum cell_key)key, allowed, sizeof(allowed));
+		printf("  %-10s  %s\n              %s (default: %s)\n", info->name, info->text, allowed,
+		        info->default_value);
+	}
+	puts("  exclude     Cells to leave out, such as: exclude = machine=soft workload=touch-4k");
+}
+
 const struct command command_run = {
         .name = "run",
         .summary = "Run a matrix of cells and record every exit.",
@@ -456,12 +470,11 @@ const struct command command_run = {
                 "  -l, --list             print the cells and stop\n"
                 "  -q, --quiet            no progress and no table\n"
                 "\n"
-                "The keys and their values are listed in results/cell_keys.def and in the README.\n"
-                "\n"
                 "Examples:\n"
                 "  testudo run\n"
                 "  testudo run my.ini -o results/runs/first\n"
                 "  testudo run --set machine=soft --set workload=cpuid,pio\n"
                 "  testudo run --resume results/runs/first\n",
+        .print_more = print_keys,
         .run = run_run,
 };

@@ -94,6 +94,12 @@ static void append_allowed(char *text, size_t bytes, const char *allowed)
 	}
 }
 
+void cell_key_allowed(enum cell_key key, char *text, size_t bytes)
+{
+	text[0] = '\0';
+	append_allowed(text, bytes, cell_key_infos[key].allowed);
+}
+
 /* Digits only: strtoull alone would take signs, blanks and what follows. */
 static bool parse_int(const char *text, unsigned long long *value)
 {

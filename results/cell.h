@@ -32,10 +32,12 @@ struct cell {
 	char value[CELL_KEY_COUNT][CELL_VALUE_BYTES];
 };
 
-/** Every key at its default. */
 /** Does the setting mean something at level 2 only? */
 bool cell_key_is_nested(enum cell_key key);
+/** The values a key takes, for people: "trap, shadow, direct", "1 to 1000". */
+void cell_key_allowed(enum cell_key key, char *text, size_t bytes);
 
+/** Every key at its default. */
 void cell_defaults(struct cell *cell);
 /** Keys and values in any case. 0; -ENOENT no such key; -EINVAL no such value. `why` (may be NULL) gets a sentence that
  * names the allowed values. */

@@ -67,6 +67,9 @@ def test_help(folder):
         text = run("help", name)
         expect(text.returncode == 0 and "Examples:" in text.stdout, f"help {name}: {text.stdout}")
         expect(run(name, "--help").stdout == text.stdout, f"{name} --help differs from help {name}")
+    keys = run("help", "run").stdout
+    for word in ("vmcs", "trap, shadow, direct (default: shadow)", "touch-4k", "1 to 1000 (default: 9)", "exclude"):
+        expect(word in keys, f"{word}: {keys}")
     expect_refusal(run("help", "fly"), "fly", status=2)
     expect(run().returncode == 2, "no command is a usage error")
     expect(run("fly").returncode == 2, "an unknown command is a usage error")
