@@ -322,8 +322,12 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 		fflush(stdout);
 	}
 	unsuccessful = run_cells(matrix, &recorder, options->quiet, &why);
-	if (unsuccessful < 0)
+	if (unsuccessful < 0) {
 		command_error("run", "the run ends early: %s", why);
+		recorder_incomplete(&recorder, why);
+	}
+	if (stopped)
+		recorder_incomplete(&recorder, "testudo was stopped by a signal");
 	status = recorder_finish(&recorder);
 	if (status && unsuccessful >= 0)
 		command_error("run", "%s: %s", path, recorder_error(&recorder));

@@ -307,6 +307,12 @@ int recorder_check(struct recorder *recorder)
 	return error ? write_error(recorder, error) : 0;
 }
 
+void recorder_incomplete(struct recorder *recorder, const char *reason)
+{
+	if (recorder->mail)
+		snprintf(recorder->mail->end_reason, sizeof(recorder->mail->end_reason), "%s", reason);
+}
+
 int recorder_finish(struct recorder *recorder)
 {
 	int err = call(recorder, RECORDER_FINISH);

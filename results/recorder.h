@@ -70,6 +70,8 @@ int recorder_begin_run(struct recorder *recorder, const struct run_info *info);
 int recorder_begin_cell(struct recorder *recorder, const struct cell *cell);
 int recorder_end_cell(struct recorder *recorder, const struct cell_result *result);
 
+/** The run ends before it is complete: the END frame that recorder_finish() writes shall say why. */
+void recorder_incomplete(struct recorder *recorder, const char *reason);
 /** Write the END frame, sync the file, wait for the process and free everything; also after errors (then -errno). */
 int recorder_finish(struct recorder *recorder);
 

@@ -202,7 +202,7 @@ static int handle(struct process *p, uint32_t type)
 	case RECORDER_END_CELL:
 		return end_cell(p);
 	case RECORDER_FINISH:
-		return end_run(p, "");
+		return end_run(p, p->given->mail->end_reason);
 	}
 	return -EPROTO;
 }

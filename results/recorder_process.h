@@ -30,6 +30,7 @@ struct recorder_mail {
 	struct run_info info;
 	struct cell cell;
 	struct cell_result result;
+	char end_reason[RUN_VALUE_BYTES]; /**< why the run is not complete; empty: it is */
 };
 
 /** What the child gets. */

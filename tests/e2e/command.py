@@ -248,28 +248,6 @@ def test_kvm_refusals(folder):
         expect(word in line, f"{env}: {line}")
 
 
-def test_kvm_permission(folder):
-    """Who may not open the device is told what to do about it: join its group, or make one for it."""
-    if "without it" in next((l for l in run("doctor").stdout.splitlines() if " kvm " in l and "no " in l), ""):
-        raise Skip("built without the kvm machine")
-    if os.geteuid():
-        raise Skip("only root can make a device for a group it is not in")
-    nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-    try:
-        run("help", **nobody)
-    except PermissionError:
-        raise Skip("user nobody cannot reach the build folder")
-    os.chmod(folder, 0o755)
-    device = os.path.join(folder, "device")
-    open(device, "w", encoding="utf-8").close()
-    for group, mode, words in ((1, 0o660, ("add yourself to its group", "usermod")), (0, 0o600, ("no group may use it", "chmod 660"))):
-        os.chown(device, 0, group)
-        os.chmod(device, mode)
-        doctor = run("doctor", env={"TESTUDO_KVM_DEVICE": device}, **nobody)
-        line = next(line for line in doctor.stdout.splitlines() if " kvm " in line and device in line)
-        expect(all(word in line for word in words), line)
-
-
 def test_resume_after_kill(folder):
     machine = usable_machine()
     target = os.path.join(folder, "r")
@@ -310,7 +288,8 @@ def test_interrupt(folder):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     expect(process.returncode == 1 and "--resume" in errors, errors)
-    expect(run("report", target).returncode == 0, "what was measured is readable")
+    report = run("report", target)
+    expect(report.returncode == 0 and "incomplete: testudo was stopped" in report.stdout, report.stdout + report.stderr)
 
 
 def test_io_uring_refused(folder):
