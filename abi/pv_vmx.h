@@ -8,8 +8,9 @@
  *   RBX  in: value (VMWRITE), first descriptor word (INVEPT: EPTP; INVVPID: VPID)    out: value (VMREAD, VMPTRST)
  *   RSI  in: second descriptor word (INVVPID: linear address)
  * VMLAUNCH and VMRESUME have ports of their own, because every general register, RAX too, already holds L2's value when
- * they are issued: `out %al, $PV_VMLAUNCH_PORT`, `out %al, $PV_VMRESUME_PORT`. A successful one does not return: L1 goes
- * on at its HOST_RIP when an exit is reflected, as with the real instruction; a failed one returns with the result in RAX.
+ * they are issued: `out %al, $PV_VMLAUNCH_PORT`, `out %al, $PV_VMRESUME_PORT`. A successful one does not return: L1
+ * goes on at its HOST_RIP when an exit is reflected, as with the real instruction; a failed one returns with the result
+ * in RAX.
  *
  * Instructions KVM keeps to itself are found through the site table (sites.h) and replaced by `out %al, $SITE_PORT`.
  */

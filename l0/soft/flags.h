@@ -65,9 +65,8 @@ SOFT_ALWAYS_INLINE void soft_flags_logic(struct soft_cpu *cpu, uint64_t result, 
 SOFT_ALWAYS_INLINE void soft_flags_cf_of(struct soft_cpu *cpu, uint64_t result, unsigned size, uint64_t cf, uint64_t of)
 {
 	cpu->flag_result = (uint64_t)soft_sign_extend(result, size);
-	cpu->flag_carries =
-	        cf << 63 |
-	        (cf ^ of) << 62; // NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): both are 0 or 1
+	/* clang's analyzer does not see that cf is 0 or 1. */
+	cpu->flag_carries = cf << 63 | (cf ^ of) << 62; // NOLINT(clang-analyzer-core.*)
 	cpu->flag_delta = 0;
 }
 

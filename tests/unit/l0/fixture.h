@@ -58,9 +58,9 @@ struct script_machine {
 	} entered[SCRIPT_MAX]; /**< what each enter was asked to run */
 	unsigned idles, kicks, maps, unmaps;
 	uint64_t mapped_gpa;
-	uint8_t pool[32][4096] __attribute__((aligned(4096)));
 	unsigned pool_used;
 	uint64_t next_eptp02;
+	uint8_t pool[32][4096] __attribute__((aligned(4096)));
 };
 
 /** The machine_ops to put into a vmm_config; the script is set on the machine made last. */
