@@ -267,9 +267,9 @@ static void write_vmcs12_memory(void)
 	if (byte & 1)
 		vmcs_mask_set(&vmcs12->dirty, field);
 	if (byte % 16 == 2)
-		vmcs12->stale.word[byte / 64] = fuzz_u64(&input);
+		vmcs12->stale.word[byte % VMCS_MASK_WORDS] = fuzz_u64(&input);
 	if (byte % 16 == 4)
-		vmcs12->dirty.word[byte / 64] = fuzz_u64(&input);
+		vmcs12->dirty.word[byte % VMCS_MASK_WORDS] = fuzz_u64(&input);
 	if (byte % 32 == 6)
 		vmcs12->launched = fuzz_u8(&input) % 4;
 	if (byte % 32 == 8)
