@@ -328,7 +328,7 @@ void report_print_breakdown(FILE *out, const struct summary *summary)
 
 void report_print_modelled(FILE *out, const struct summary *summary, const struct costs *costs)
 {
-	fprintf(out, "MODELLED cycles per operation: exact counts times the unit costs of %s; not a measurement\n",
+	fprintf(out, "\nMODELLED cycles per operation: exact counts times the unit costs of %s; not a measurement\n",
 	        costs->name);
 	for (size_t i = 0; i < summary->count; i++) {
 		char name[160];
