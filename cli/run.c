@@ -352,6 +352,27 @@ static void restore_overrides(struct run_options *options, const struct run_info
 			        (struct matrix_override){info->pairs[i].key + prefix, info->pairs[i].value};
 }
 
+/* Cells of one run are meant to be compared: say so when those before were made elsewhere. */
+static void warn_of_changes(const struct run_info *before)
+{
+	static const char *const keys[] = {"testudo", "kernel", "cpu", "kvm"};
+	struct run_info *now = calloc(1, sizeof(*now));
+
+	if (!now)
+		return;
+	host_describe(now);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *was = run_info_get(before, keys[i]), *is = run_info_get(now, keys[i]);
+
+		if (was && is && strcmp(was, is))
+			fprintf(stderr,
+			        "testudo run: the run was begun with %s \"%s\", this is \"%s\": its cells may not "
+			        "compare\n",
+			        keys[i], was, is);
+	}
+	free(now);
+}
+
 /* --resume: the stored matrix and what is left of it. */
 static int run_resume(struct run_options *options, const char *path)
 {
@@ -369,6 +390,7 @@ static int run_resume(struct run_options *options, const char *path)
 		command_error("run", "%s holds no matrix to resume", path);
 	} else {
 		restore_overrides(options, info);
+		warn_of_changes(info);
 		status = load_matrix(&matrix, options, info->matrix, path);
 	}
 	if (status == COMMAND_OK) {

@@ -278,6 +278,23 @@ def test_resume_after_kill(folder):
     expect(third.returncode == 0 and "every cell" in third.stdout, third.stdout + third.stderr)
 
 
+def test_resume_elsewhere(folder):
+    target = os.path.join(folder, "r")
+    arguments = ["run", "-q", "-o", target, "--set", f"machine={usable_machine()}", "--set", "workload=cpuid", "--set", "samples=3",
+                 "--set", "level=1"]
+    # Another kernel, as far as uname tells.
+    try:
+        first = subprocess.run(["setarch", "--uname-2.6", TESTUDO, *arguments], capture_output=True, text=True, timeout=120)
+    except FileNotFoundError:
+        raise Skip("setarch is not installed")
+    if "Operation not permitted" in first.stderr:
+        raise Skip("setarch is not permitted")
+    expect(first.returncode == 0, first.stderr)
+    again = run("run", "--resume", target)
+    expect(again.returncode == 0 and "may not compare" in again.stderr and "kernel" in again.stderr, again.stdout + again.stderr)
+    expect("may not compare" not in again.stdout, "warnings go to standard error")
+
+
 def test_interrupt(folder):
     machine = usable_machine()
     target = os.path.join(folder, "r")
