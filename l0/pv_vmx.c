@@ -97,7 +97,7 @@ static int check_refused(struct vmm *vmm, const struct vmx_outcome *outcome)
 	        vmm->machine->error[0] ? ": " : "", vmm->machine->error);
 }
 
-int pv_vmx_exit(struct vmm *vmm, uint16_t port)
+static int pv_vmx_call(struct vmm *vmm, uint16_t port)
 {
 	const unsigned op = operation(port, vmm->regs.gpr[GPR_RAX]);
 	const struct vmx_operands operands = operands_of(&vmm->regs);
@@ -122,6 +122,14 @@ int pv_vmx_exit(struct vmm *vmm, uint16_t port)
 	note(vmm, reason, operands.encoding, (enum vmx_outcome_kind)outcome.kind);
 	pv_complete(vmm, &outcome, op == PV_VMREAD || op == PV_VMPTRST);
 	return check_refused(vmm, &outcome);
+}
+
+int pv_vmx_exit(struct vmm *vmm, uint16_t port)
+{
+	if (port != PV_VMRESUME_PORT || !nested_resume(&vmm->nested))
+		return pv_vmx_call(vmm, port);
+	note(vmm, EXIT_REASON_VMRESUME, 0, VMX_ENTERED);
+	return 0;
 }
 
 int real_vmx_exit(struct vmm *vmm, enum exit_reason reason)

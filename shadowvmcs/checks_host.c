@@ -65,20 +65,9 @@ static const char *check_segments(const struct nested *nested, const struct vmcs
 
 /* ---- 27.2.4 address-space size ---- */
 
-/* IA32_EFER.LMA of L1 as it executes VMLAUNCH. Where the machine keeps EFER to itself, the "IA-32e mode guest" control
- * vmcs01 was entered with says the same. */
-static bool l1_long_mode(const struct nested *nested)
-{
-	const struct vmcs *v = nested->config.vmcs01;
-
-	if (vmcs_mask_has(&v->stale, VMCS_GUEST_IA32_EFER))
-		return ENTRY(IA32E_MODE_GUEST);
-	return FIELD(GUEST_IA32_EFER) & EFER_LMA;
-}
-
 static const char *check_address_space(const struct nested *nested, const struct vmcs *v)
 {
-	const bool l1_in_ia32e = l1_long_mode(nested);
+	const bool l1_in_ia32e = transition_l1_long_mode(nested);
 	const bool long_mode = EXIT(HOST_ADDRESS_SPACE_SIZE);
 
 	CHECK(IMPLIES(!l1_in_ia32e, !ENTRY(IA32E_MODE_GUEST)));

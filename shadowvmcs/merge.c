@@ -71,6 +71,17 @@ static bool is_dirty(const struct merge *m, enum vmcs_field field)
 	        X(w, CR0_GUEST_HOST_MASK) | X(w, CR4_GUEST_HOST_MASK) | X(w, TSC_OFFSET) | X(w, TSC_MULTIPLIER) |      \
 	        X(w, XSS_EXITING_BITMAP) | X(w, ENCLS_EXITING_BITMAP) | X(w, PLE_GAP) | X(w, PLE_WINDOW)
 
+static const struct vmcs_mask inputs01 = VMCS_MASK_OF(INPUTS01);
+
+/* No mark says that L0 changed one. VM_ENTRY_CONTROLS is a target of host_state.c, which clears its mark. */
+static bool inputs01_stand(const struct nested *nested)
+{
+	const struct vmcs *vmcs01 = nested->config.vmcs01;
+
+	return transition_marked(nested) && !nested->merge_all && !vmcs_mask_meets(&inputs01, &vmcs01->written) &&
+	       vmcs01->field[VMCS_VM_ENTRY_CONTROLS] == nested->merge.entry_controls01;
+}
+
 /* Controls of vmcs01 that vmcs02 depends on. L0 changes them rarely and any time: where no mark says that it did they
  * are not looked at, else compared. */
 static bool inputs01_changed(struct nested *nested)
@@ -84,16 +95,13 @@ static bool inputs01_changed(struct nested *nested)
 	/* Asked for while L1 ran; no part of vmcs02 (merge_fields.c). */
 	const uint64_t windows = VMX_BIT(PROC_INTERRUPT_WINDOW_EXITING) | VMX_BIT(PROC_NMI_WINDOW_EXITING) |
 	                         VMX_BIT(PROC_MONITOR_TRAP_FLAG);
-	static const struct vmcs_mask marks = VMCS_MASK_OF(INPUTS01);
 	struct vmcs *vmcs01 = nested->config.vmcs01;
 	uint64_t difference = 0;
 
-	/* VM_ENTRY_CONTROLS is a target of host_state.c, which clears its mark. */
-	if (transition_marked(nested) && !nested->merge_all && !vmcs_mask_meets(&marks, &vmcs01->written) &&
-	        vmcs01->field[VMCS_VM_ENTRY_CONTROLS] == nested->merge.entry_controls01)
+	if (inputs01_stand(nested))
 		return false;
 	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++)
-		vmcs01->written.word[word] &= ~marks.word[word];
+		vmcs01->written.word[word] &= ~inputs01.word[word];
 	nested->merge.entry_controls01 = vmcs01->field[VMCS_VM_ENTRY_CONTROLS];
 	/* L1's host state depends on the masks of CR0 and CR4. */
 	nested->host_state_loaded = false;
@@ -310,20 +318,21 @@ void merge_learn_registers(struct nested *nested)
  * one that comes from vmcs12, none stayed in the machine that vmcs12 does not expect there, and what L2 inherits is in
  * vmcs02 already.
  */
-static bool registers_stand(const struct merge *m)
+static bool registers_stand(const struct nested *nested)
 {
-	const struct merge_state *state = &m->nested->merge;
-	const struct vmcs *vmcs02 = &m->nested->vmcs02;
+	const struct merge_state *state = &nested->merge;
+	const struct vmcs *vmcs02 = &nested->vmcs02;
+	const struct vmcs *v = &nested->checked12, *v01 = nested->config.vmcs01;
 	uint64_t touched = 0;
 
-	if (m->wide || state->registers_each_entry || !transition_marked(m->nested))
+	if (state->registers_each_entry || !transition_marked(nested))
 		return false;
 	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
-		const uint64_t unsaved = vmcs02->stale.word[word] & ~m->v->stale.word[word];
-		touched |= (vmcs02->written.word[word] | m->v->dirty.word[word] | unsaved) & state->watched.word[word];
+		const uint64_t unsaved = vmcs02->stale.word[word] & ~v->stale.word[word];
+		touched |= (vmcs02->written.word[word] | v->dirty.word[word] | unsaved) & state->watched.word[word];
 	}
 #define INHERITS(name)                                                                                                 \
-	(vmcs_mask_has(&state->inherited, VMCS_##name) && vmcs02->field[VMCS_##name] != m->v01->field[VMCS_##name])
+	(vmcs_mask_has(&state->inherited, VMCS_##name) && vmcs02->field[VMCS_##name] != v01->field[VMCS_##name])
 	return touched == 0 && !INHERITS(GUEST_DR7) && !INHERITS(GUEST_IA32_DEBUGCTL) && !INHERITS(GUEST_IA32_PAT) &&
 	       !INHERITS(GUEST_IA32_PERF_GLOBAL_CTRL) && !INHERITS(GUEST_IA32_BNDCFGS);
 #undef INHERITS
@@ -438,7 +447,7 @@ static void merge_each_entry(const struct merge *m)
 {
 	const struct vmcs *v = m->v;
 
-	if (!registers_stand(m)) {
+	if (m->wide || !registers_stand(m->nested)) {
 		merge_registers(m);
 		merge_pdptes(m);
 		set02_if_new(m, VMCS_VM_ENTRY_INTERRUPTION_INFORMATION, FIELD(VM_ENTRY_INTERRUPTION_INFORMATION));
@@ -450,6 +459,39 @@ static void merge_each_entry(const struct merge *m)
 	if (!m->nested->config.machine.asks_for_bitmaps)
 		nested_merge_bitmaps(m->nested);
 	flush_shared_vpid(m);
+}
+
+/* What an entry with these controls looks at whatever is dirty (checks_*_changed, merge_each_entry) and merge_rip does
+ * not: nothing. Controls stay until a field of vmcs12 is dirty, save what save_mode changes for unrestricted guests. */
+static bool plain_entries(const struct nested *nested)
+{
+	const struct vmcs *v = &nested->checked12;
+	const struct merge_state *state = &nested->merge;
+
+	return transition_marked(nested) && !PROC(TPR_SHADOW) && PROC2(ENABLE_EPT) && !PROC2(UNRESTRICTED_GUEST) &&
+	       ENTRY(IA32E_MODE_GUEST) && FIELD(VM_ENTRY_MSR_LOAD_COUNT) == 0 && !state->fetch_each_entry &&
+	       !state->registers_each_entry;
+}
+
+bool merge_rip(struct nested *nested, uint64_t rip, bool dirty)
+{
+	const struct vmcs *v = &nested->checked12;
+	const struct ept02 *ept02 = &nested->ept02;
+	const struct merge m = {.nested = nested, .v = v, .v01 = nested->config.vmcs01};
+
+	if (!nested->merge.plain_entries || !inputs01_stand(nested) || !registers_stand(nested))
+		return false;
+	/* As merge_ept_pointer: the root of the last entry is still there. */
+	if (FIELD(EPT_POINTER) == 0 || FIELD(EPT_POINTER) != ept02->current_eptp12 ||
+	        nested->vmcs02.field[VMCS_EPT_POINTER] != ept02->current_eptp02)
+		return false;
+	if (dirty)
+		set02(&m, VMCS_GUEST_RIP, rip);
+	if (!nested->config.machine.asks_for_bitmaps)
+		nested_merge_bitmaps(nested);
+	if (nested->config.ops.flush_vpid)
+		flush_shared_vpid(&m);
+	return true;
 }
 
 int merge_vmcs02(struct nested *nested)
@@ -477,6 +519,7 @@ int merge_vmcs02(struct nested *nested)
 	nested->checked12.dirty = (struct vmcs_mask){0};
 	nested->merge_all = false;
 	nested->last_vmcs12 = nested->vmcs12;
+	nested->merge.plain_entries = plain_entries(nested);
 	return 0;
 }
 

@@ -112,6 +112,8 @@ struct merge_state {
 	bool fetch_each_entry; /**< a field that may stay in the machine is special and not saved */
 	/** Some special field depends on more than vmcs12, vmcs02 and vmcs01 say: all of them at each entry. */
 	bool registers_each_entry;
+	/** The last entry succeeded, and its like need only what merge_rip does if L1 writes RIP alone. */
+	bool plain_entries;
 	/** The VPID12 that last used the VPID02 several of them share, 0 = none (nested_vpid02). */
 	uint32_t shared_vpid12;
 };
@@ -233,6 +235,12 @@ struct vmx_outcome {
 /** Emulate the VMX instruction `reason` (EXIT_REASON_VMCLEAR ... INVVPID, VMCALL) with decoded operands. */
 void nested_vmx_instruction(struct nested *nested, enum exit_reason reason, const struct vmx_operands *operands,
         struct vmx_outcome *outcome);
+
+/**
+ * A paravirtual L1's VMRESUME behind an entry like it, with at most another RIP: done, as nested_vmx_instruction would,
+ * and true. False: nothing was done; nested_vmx_instruction is to.
+ */
+bool nested_resume(struct nested *nested);
 
 /**
  * Decode a real VMX instruction that exited from L1: operands from vmcs01's exit information (SDM vol. 3, tables 28-13

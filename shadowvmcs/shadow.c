@@ -166,6 +166,35 @@ void shadow_to_vmcs12(struct nested *nested)
 	}
 }
 
+bool shadow_rip_alone(const struct nested *nested, bool *marked)
+{
+	const volatile uint64_t *dirty = region_of(nested) ? region_of(nested)->dirty.word : NULL;
+	uint64_t others = 0;
+
+	*marked = false;
+	if (!active(nested))
+		return true;
+	if (!nested->config.machine.marks_written)
+		return false;
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
+		const uint64_t rip = VMCS_GUEST_RIP / 64 == word ? 1ull << VMCS_GUEST_RIP % 64 : 0;
+		const uint64_t bits = dirty[word] & nested->shadow_rw.word[word];
+		*marked |= (bits & rip) != 0;
+		others |= bits & ~rip;
+	}
+	return others == 0;
+}
+
+uint64_t shadow_rip(const struct nested *nested)
+{
+	return region_value(nested, VMCS_GUEST_RIP);
+}
+
+void shadow_take_rip_mark(struct nested *nested)
+{
+	vmcs_mask_clear(&region_of(nested)->dirty, VMCS_GUEST_RIP);
+}
+
 void shadow_from_vmcs12(struct nested *nested)
 {
 	if (active(nested))

@@ -23,4 +23,10 @@ void shadow_put(struct nested *nested, unsigned field);
 /** An emulated VMREAD or VMWRITE is about to use `field` of vmcs12: take a value L1 wrote to the region meanwhile. */
 void shadow_take(struct nested *nested, unsigned field);
 
+/** Is RIP at most what L1 wrote in the region? *marked: it wrote it (shadow_rip). False also where nobody marks. */
+bool shadow_rip_alone(const struct nested *nested, bool *marked);
+uint64_t shadow_rip(const struct nested *nested);
+/** The region's RIP is in vmcs12 now. */
+void shadow_take_rip_mark(struct nested *nested);
+
 #endif

@@ -91,6 +91,17 @@ static inline bool transition_marked(const struct nested *nested)
 	return nested->config.machine.marks_written && !nested->config.copy_everything;
 }
 
+/** IA32_EFER.LMA of L1 as it executes VMLAUNCH. Where the machine keeps EFER to itself, the "IA-32e mode guest" control
+ * vmcs01 was entered with says the same. */
+static inline bool transition_l1_long_mode(const struct nested *nested)
+{
+	const struct vmcs *v = nested->config.vmcs01;
+
+	if (vmcs_mask_has(&v->stale, VMCS_GUEST_IA32_EFER))
+		return ENTRY(IA32E_MODE_GUEST);
+	return FIELD(GUEST_IA32_EFER) & EFER_LMA;
+}
+
 /* SDM vol. 3, 25.4.1 and the MSRs' own sections: bits that may be 1. */
 #define EFER_VALID_BITS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define DEBUGCTL_VALID_BITS 0xffc3ull
@@ -163,6 +174,13 @@ bool merge_needs_fetch(const struct nested *nested);
 
 /** What exits save and entries load of guest state with checked12's controls: merge_state's masks. */
 void merge_learn_registers(struct nested *nested);
+
+/**
+ * merge_vmcs02 for an entry before which L1 wrote at most RIP, to `rip` (`dirty`: it did); checked12.stale is that of
+ * this entry, checked12.dirty is empty, and the last entry from this vmcs12 succeeded. False: more than RIP is to be
+ * merged or looked at, and nothing is done yet.
+ */
+bool merge_rip(struct nested *nested, uint64_t rip, bool dirty);
 
 /** vmcs02's control words again, after pending_kind or vmcs12's entry controls changed. */
 void merge_update_controls(struct nested *nested);
