@@ -237,6 +237,11 @@ static const struct vmcs_mask lasting = VMCS_MASK_OF(LASTING_TARGETS);
 
 static const struct vmcs_mask kept_fields = VMCS_MASK_OF(KEPT_FIELDS);
 static const struct vmcs_mask taken = VMCS_MASK_OF(TAKEN_TARGETS);
+#define STORED_AGAIN(X, w)                                                                                             \
+	X(w, GUEST_RIP)                                                                                                \
+	| X(w, GUEST_RSP) | X(w, GUEST_RFLAGS) | X(w, GUEST_INTERRUPTIBILITY_STATE) | X(w, GUEST_ACTIVITY_STATE) |     \
+	        X(w, GUEST_PENDING_DEBUG_EXCEPTIONS)
+static const struct vmcs_mask stored_again = VMCS_MASK_OF(STORED_AGAIN);
 
 /*
  * Exit after exit loads the same host state. What of it vmcs01 still holds need not be loaded again: the last exit
@@ -274,6 +279,31 @@ static void take_marks(const struct host_load *h)
 		h->vmcs01->written.word[word] &= ~taken.word[word];
 }
 
+/* load_rest where the lasting state stands: the same values, not compared but all marked as new to the machine. The
+ * marks for the engine are take_marks' to clear in any case. */
+static void load_rest_again(const struct host_load *h)
+{
+	const struct vmcs *v = h->v;
+	const uint64_t ia32e = VMX_BIT(ENTRY_IA32E_MODE_GUEST);
+	struct vmcs *vmcs01 = h->vmcs01;
+	const uint64_t blocking = interruptibility(h);
+	const uint64_t entry01 = vmcs01->field[VMCS_VM_ENTRY_CONTROLS];
+	const uint64_t entry = EXIT(HOST_ADDRESS_SPACE_SIZE) ? entry01 | ia32e : entry01 & ~ia32e;
+
+	vmcs01->field[VMCS_GUEST_RIP] = FIELD(HOST_RIP);
+	vmcs01->field[VMCS_GUEST_RSP] = FIELD(HOST_RSP);
+	vmcs01->field[VMCS_GUEST_RFLAGS] = RFLAGS_FIXED;
+	vmcs01->field[VMCS_GUEST_INTERRUPTIBILITY_STATE] = blocking;
+	vmcs01->field[VMCS_GUEST_ACTIVITY_STATE] = ACTIVITY_ACTIVE;
+	vmcs01->field[VMCS_GUEST_PENDING_DEBUG_EXCEPTIONS] = 0;
+	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
+		vmcs01->stale.word[word] &= ~stored_again.word[word];
+		vmcs01->dirty.word[word] |= stored_again.word[word];
+	}
+	if (entry != entry01)
+		transition_set(vmcs01, VMCS_VM_ENTRY_CONTROLS, entry);
+}
+
 bool host_state_load(struct nested *nested, bool ran)
 {
 	const struct host_load h = {
@@ -282,7 +312,9 @@ bool host_state_load(struct nested *nested, bool ran)
 	const struct vmcs *v = h.v;
 	bool loaded = true;
 
-	if (!stands(&h)) {
+	if (stands(&h)) {
+		load_rest_again(&h);
+	} else {
 		load_control_registers(&h);
 		load_msrs(&h);
 		load_kept(&h);
@@ -292,8 +324,8 @@ bool host_state_load(struct nested *nested, bool ran)
 		nested->host_state_loaded =
 		        EXIT(LOAD_IA32_EFER) && !vmcs_mask_meets(&kept_fields, &nested->config.machine.on_demand) &&
 		        !transition_pae_paging(FIELD(HOST_CR0), FIELD(HOST_CR4), EXIT(HOST_ADDRESS_SPACE_SIZE));
+		load_rest(&h);
 	}
-	load_rest(&h);
 	take_marks(&h);
 	return loaded;
 }
