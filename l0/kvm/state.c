@@ -211,7 +211,10 @@ static int load_system(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vm
 	return 0;
 }
 
-/* DR7, SYSENTER MSRs: seldom changed, each with its own call. */
+#define SELDOM(X, w) X(w, GUEST_IA32_SYSENTER_CS) | X(w, GUEST_IA32_SYSENTER_ESP) | X(w, GUEST_IA32_SYSENTER_EIP)
+static const struct vmcs_mask seldom = VMCS_MASK_OF(SELDOM);
+
+/* SYSENTER MSRs: seldom changed, each with its own call. */
 static int load_rest(struct kvm_machine *m, struct kvm_vm *vm, const struct vmcs *vmcs)
 {
 	static const struct {
@@ -357,35 +360,79 @@ static void do_late_store(struct kvm_machine *m, struct kvm_vm *vm, const struct
 		memcpy(memory, vm->store.data, vm->store.size);
 }
 
-int kvm_load(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, const struct guest_regs *regs)
+static bool registers_same(const struct kvm_regs *now, const struct vmcs *vmcs, const struct guest_regs *regs)
+{
+	const uint64_t *gpr = regs->gpr;
+
+	return ((now->rax ^ gpr[GPR_RAX]) | (now->rbx ^ gpr[GPR_RBX]) | (now->rcx ^ gpr[GPR_RCX]) |
+	               (now->rdx ^ gpr[GPR_RDX]) | (now->rsi ^ gpr[GPR_RSI]) | (now->rdi ^ gpr[GPR_RDI]) |
+	               (now->rbp ^ gpr[GPR_RBP]) | (now->r8 ^ gpr[GPR_R8]) | (now->r9 ^ gpr[GPR_R9]) |
+	               (now->r10 ^ gpr[GPR_R10]) | (now->r11 ^ gpr[GPR_R11]) | (now->r12 ^ gpr[GPR_R12]) |
+	               (now->r13 ^ gpr[GPR_R13]) | (now->r14 ^ gpr[GPR_R14]) | (now->r15 ^ gpr[GPR_R15]) |
+	               (now->rsp ^ vmcs->field[VMCS_GUEST_RSP]) | (now->rflags ^ vmcs->field[VMCS_GUEST_RFLAGS])) == 0;
+}
+
+/*
+ * The common end of a port write, as kvm_finish would have it but without a copy of the registers: the guest arrives
+ * behind the OUT, where KVM stands or gets by itself, or it goes on elsewhere (L1 after an exit of L2) and KVM leaves
+ * RIP alone. Not where KVM stands at the OUT and the guest is to execute it again, nor with an event: it is to be
+ * delivered behind the OUT.
+ */
+static bool load_after_out(const struct kvm_machine *m, struct kvm_vm *vm, const struct vmcs *vmcs,
+        const struct guest_regs *regs, bool event)
 {
 	struct kvm_regs *loaded = &vm->run->s.regs.regs;
-	const bool event = vmcs->field[VMCS_VM_ENTRY_INTERRUPTION_INFORMATION] & INTR_INFO_VALID;
+	const uint64_t rip = vmcs->field[VMCS_GUEST_RIP];
+	const uint64_t behind = loaded->rip + (m->port_rip_past ? 0 : vm->unfinished_length);
+
+	if (vm->unfinished != KVM_UNFINISHED_OUT || event || (!m->port_rip_past && rip == loaded->rip))
+		return false;
+	vm->unfinished = KVM_FINISHED;
+	if (rip == behind && registers_same(loaded, vmcs, regs))
+		return true;
+	registers_from(loaded, vmcs, regs);
+	vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+	return true;
+}
+
+static int load_registers(struct kvm_machine *m, struct kvm_vm *vm, const struct vmcs *vmcs,
+        const struct guest_regs *regs, bool may_arrive)
+{
+	struct kvm_regs *loaded = &vm->run->s.regs.regs;
 	struct kvm_regs next;
-	bool arrives = !event;
+	bool arrives = may_arrive;
+	int error = 0;
+
+	registers_from(&next, vmcs, regs);
+	if (vm->unfinished != KVM_FINISHED)
+		error = kvm_finish(m, vm, &next, &arrives);
+	else
+		arrives = false;
+	if (!error && !arrives && (next.rip != loaded->rip || memcmp(&next, loaded, sizeof(next)))) {
+		*loaded = next;
+		vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+	}
+	return error;
+}
+
+int kvm_load(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, const struct guest_regs *regs)
+{
+	const bool event = vmcs->field[VMCS_VM_ENTRY_INTERRUPTION_INFORMATION] & INTR_INFO_VALID;
 	int error = 0;
 
 	if (vm->level == 2 && vm != m->last_l2)
 		error = carry_in(m, vm, vmcs);
 	if (vm->store.pending)
 		do_late_store(m, vm, vmcs);
-	registers_from(&next, vmcs, regs);
 	if (error)
 		return error;
-	if (vm->unfinished != KVM_FINISHED)
-		error = kvm_finish(m, vm, &next, &arrives);
-	else
-		arrives = false;
+	if (!load_after_out(m, vm, vmcs, regs, event))
+		error = load_registers(m, vm, vmcs, regs, !event);
 	if (error)
 		return error;
-	/* L1 after an exit of L2 differs in any case. */
-	if (!arrives && (next.rip != loaded->rip || memcmp(&next, loaded, sizeof(next)))) {
-		*loaded = next;
-		vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
-	}
 	if (masks_meet(&vmcs->dirty, &m->base.caps.on_demand))
 		error = load_system(m, vm, vmcs);
-	if (!error)
+	if (!error && masks_meet(&vmcs->dirty, &seldom))
 		error = load_rest(m, vm, vmcs);
 	vmcs->dirty = (struct vmcs_mask){{0}};
 	if (!error && event) {
