@@ -172,7 +172,7 @@ static void deliver_from_controllers(struct vmm *vmm)
 	update_deadline(vmm);
 }
 
-static void deliver_pending(struct vmm *vmm)
+static inline void deliver_pending(struct vmm *vmm)
 {
 	if (vmm->interrupts.on)
 		deliver_from_controllers(vmm);
@@ -180,7 +180,7 @@ static void deliver_pending(struct vmm *vmm)
 		vmm->pending_vector = TESTDEV_TIMER_VECTOR;
 	if (vmm->pending_vector >= 0 && nested_deliver_interrupt(&vmm->nested, (uint8_t)vmm->pending_vector))
 		vmm->pending_vector = -1;
-	if (!vmm->interrupts.on && vmm->testdev.timer_deadline != vmm->deadline)
+	if (vmm->testdev.timer_deadline != vmm->deadline && !vmm->interrupts.on)
 		update_deadline(vmm);
 }
 
