@@ -168,7 +168,6 @@ void shadow_to_vmcs12(struct nested *nested)
 
 bool shadow_rip_alone(const struct nested *nested, bool *marked)
 {
-	const volatile uint64_t *dirty = region_of(nested) ? region_of(nested)->dirty.word : NULL;
 	uint64_t others = 0;
 
 	*marked = false;
@@ -178,7 +177,9 @@ bool shadow_rip_alone(const struct nested *nested, bool *marked)
 		return false;
 	for (unsigned word = 0; word < VMCS_MASK_WORDS; word++) {
 		const uint64_t rip = VMCS_GUEST_RIP / 64 == word ? 1ull << VMCS_GUEST_RIP % 64 : 0;
-		const uint64_t bits = dirty[word] & nested->shadow_rw.word[word];
+		/* Read once: the region may be in L1's memory. */
+		const volatile uint64_t *dirty = &region_of(nested)->dirty.word[word];
+		const uint64_t bits = *dirty & nested->shadow_rw.word[word];
 		*marked |= (bits & rip) != 0;
 		others |= bits & ~rip;
 	}
