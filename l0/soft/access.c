@@ -128,13 +128,6 @@ void soft_destination_put(struct soft_cpu *cpu, const struct soft_insn *insn, un
 		soft_reg_set(cpu, insn->reg, size, value);
 }
 
-uint64_t soft_first_get(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size)
-{
-	if (soft_insn_memory_first(insn))
-		return soft_mem_get(cpu, insn, size);
-	return soft_reg_get(cpu, insn->reg, size);
-}
-
 /* ---- the stack ---- */
 
 void soft_stack_add(struct soft_cpu *cpu, int64_t bytes)

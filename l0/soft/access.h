@@ -157,8 +157,6 @@ void soft_destination_set(
         struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, const struct soft_rmw *rmw, uint64_t value);
 /** Write the first operand without reading it. */
 void soft_destination_put(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, uint64_t value);
-/** First operand, read only. */
-uint64_t soft_first_get(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size);
 
 /* ---- the stack (access.c) ---- */
 /** Bytes of a stack address: 8 in 64-bit mode, else by SS.B. */
