@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "l0/kvm_module.h"
 #include "l0/l0.h"
 
 /* ops=auto: operations so that a sample takes about this long; on a virtual-time machine a fixed number, so that every
@@ -121,6 +122,9 @@ static int run_once(struct cell_result *result, const struct cell_plan *plan, st
 	vmm->on_sample = on_sample;
 	vmm->on_sample_ctx = result;
 	error = vmm_run(vmm);
+	result->machine_counted = vmm->machine_counted;
+	result->machine_exits = vmm->machine_counts.exits;
+	result->machine_l2_entries = vmm->machine_counts.l2_entries;
 	memcpy(result->counters, vmm->nested.counters, sizeof(vmm->nested.counters));
 	_Static_assert(COUNTER_COUNT <= CELL_COUNTERS_MAX, "the engine's counters fit");
 	result->first_l2_exit_ns = vmm->first_l2_exit_ns ? vmm->first_l2_exit_ns - begun_ns : 0;
@@ -182,9 +186,11 @@ static int choose_ops(struct cell_plan *plan, struct cell_result *result)
 int l0_check_cell(const struct cell *cell, struct refusal *why)
 {
 	struct cell_plan plan;
-	const int error = cell_plan_make(&plan, cell, why);
+	int error = cell_plan_make(&plan, cell, why);
 
-	return error ? error : plan.machine->probe(why);
+	if (!error)
+		error = plan.machine->probe(why);
+	return error ? error : kvm_module_check(cell, why);
 }
 
 void l0_run_cell(const struct cell *cell, struct ledger *ledger, struct cell_result *result)
@@ -200,6 +206,8 @@ void l0_run_cell(const struct cell *cell, struct ledger *ledger, struct cell_res
 	error = cell_plan_make(&plan, cell, &why);
 	if (!error)
 		error = plan.machine->probe(&why);
+	if (!error)
+		error = kvm_module_check(cell, &why);
 	if (error) {
 		finish(result, CELL_REFUSED, why.text);
 		return;

@@ -16,9 +16,34 @@ static bool is(const struct cell *cell, enum cell_key key, const char *value)
 
 /* ---- the plan ---- */
 
+/* What the kernel's nesting leaves no choice in, and what it does not intercept of its own guest. */
+static int check_nvmx(const struct cell_plan *plan, struct refusal *why)
+{
+	static const char *const silent[] = {"rdtsc", "invlpg", "mov-cr3"};
+
+	if (plan->level == 2 && plan->vmcs == SHADOW_DIRECT)
+		return refuse(why, -EOPNOTSUPP,
+		        "vmcs=direct needs an L1 that knows vmcs12's layout, and on nvmx that is the kernel's own: use "
+		        "vmcs=trap or shadow");
+	if (plan->merge_full || !plan->ept02_auto)
+		return refuse(why, -EOPNOTSUPP, "merge and ept02 are the kernel's own on nvmx: leave them as they are");
+	if (plan->stamps)
+		return refuse(why, -EOPNOTSUPP,
+		        "stamps=on needs L0 to see the exits inside a round trip, and on nvmx the kernel keeps them");
+	for (size_t i = 0; plan->level == 1 && i < sizeof(silent) / sizeof(silent[0]); i++)
+		if (!strcmp(plan->workload, silent[i]))
+			return refuse(why, -EOPNOTSUPP, "KVM does not intercept %s of its own guest: there is no exit to measure",
+			        silent[i]);
+	return 0;
+}
+
 static int check_sense(const struct cell_plan *plan, struct refusal *why)
 {
 	const bool kvm = !strcmp(plan->machine->name, "kvm");
+	const int error = !strcmp(plan->machine->name, "nvmx") ? check_nvmx(plan, why) : 0;
+
+	if (error)
+		return error;
 
 	if (kvm && plan->mmu_shadow)
 		return refuse(why, -EOPNOTSUPP,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "abi/testdev.h"
 #include "shadowvmcs/x86.h"
 
 /* Exit qualification, SDM vol. 3, table 28-5: 2:0 size - 1, 3 IN, 4 string, 31:16 the port. */
@@ -96,12 +97,14 @@ static int emulate_string_io(
 int emulate_io(struct vmm *vmm, struct vmcs *vmcs, unsigned level)
 {
 	const uint64_t qualification = vmcs_get(vmcs, VMCS_EXIT_QUALIFICATION);
-	const struct port_access access = {.port = (uint16_t)(qualification >> 16),
+	struct port_access access = {.port = (uint16_t)(qualification >> 16),
 	        .size = (uint8_t)((qualification & 7) + 1),
 	        .level = (uint8_t)level,
 	        .regs = &vmm->regs};
 	uint64_t *rax = &vmm->regs.gpr[GPR_RAX];
 
+	if (vmm->ops->guest_level && access.port == TESTDEV_PORT_LEVEL)
+		access.level = (uint8_t)vmm->ops->guest_level(vmm->machine);
 	if (qualification & QUALIFICATION_STRING)
 		return emulate_string_io(vmm, vmcs, &access, qualification);
 	if (qualification & QUALIFICATION_IN) {

@@ -32,6 +32,12 @@ struct machine_config {
 	bool foreign;         /**< an image that knows nothing of Testudo: full VMX, no sites, no paravirtual calls */
 };
 
+/** Counts of a machine that multiplexes L1 and L2 itself, since its start. */
+struct machine_counts {
+	uint64_t exits;     /**< VM exits of both levels, those by the host's own interrupts left out */
+	uint64_t l2_entries; /**< VM entries to L2 that L1 asked for */
+};
+
 /** The bus behind emulated MMIO: L0's devices at level's physical address `gpa`. size is 1, 2, 4 or 8 bytes. */
 struct mmio_bus {
 	void *ctx;
@@ -125,6 +131,16 @@ struct machine_ops {
 	/** The guest halted and the next event is at clock value `deadline` (~0: none): wait, or advance virtual time.
 	 * Returns 0 when the deadline is reached, -EINTR when kicked. */
 	int (*idle)(struct machine *machine, uint64_t deadline);
+
+	/** Raise interrupt `vector`: the machine has interrupt controllers of its own, and its guest gets it when it
+	 * can. NULL: L0 delivers interrupts through the VMCS. */
+	void (*raise_interrupt)(struct machine *machine, uint8_t vector);
+
+	/** Level of the guest whose exit was the last one, of machines whose vmcs01 runs L2, too. NULL: L0 knows. */
+	unsigned (*guest_level)(struct machine *machine);
+
+	/** What the machine itself has counted so far. NULL: L0 sees every exit. 0 or -errno. */
+	int (*count)(struct machine *machine, struct machine_counts *counts);
 
 	/** Tell the machine the site table of the image that is (or will be) at [base, ...) of the guest of `level`.
 	 * NULL: ignored. */

@@ -74,8 +74,26 @@ static void record_begin(struct vmm *vmm, const struct vmcs *vmcs, uint64_t now)
 	}
 }
 
+/* The machine's own counts over the measured loops. The exit of the mark that ends a loop is not the loop's. */
+static void count_machine(struct vmm *vmm, enum testdev_mark mark)
+{
+	struct machine_counts now, *sum = &vmm->machine_counts;
+
+	if (!vmm->ops->count || (mark != TESTDEV_MARK_SAMPLE_BEGIN && mark != TESTDEV_MARK_SAMPLE_END) ||
+	        vmm->ops->count(vmm->machine, &now))
+		return;
+	if (mark == TESTDEV_MARK_SAMPLE_END && vmm->counting) {
+		sum->exits += now.exits - vmm->counts_before.exits - 1;
+		sum->l2_entries += now.l2_entries - vmm->counts_before.l2_entries;
+		vmm->machine_counted = true;
+	}
+	vmm->counting = mark == TESTDEV_MARK_SAMPLE_BEGIN;
+	vmm->counts_before = now;
+}
+
 void vmm_mark(struct vmm *vmm, enum testdev_mark mark, uint64_t sample)
 {
+	count_machine(vmm, mark);
 	switch (mark) {
 	case TESTDEV_MARK_CONTROL_BEGIN:
 		vmm->phase = LEDGER_CONTROL;
@@ -172,13 +190,21 @@ static void deliver_from_controllers(struct vmm *vmm)
 	update_deadline(vmm);
 }
 
+static bool deliver_interrupt(struct vmm *vmm, uint8_t vector)
+{
+	if (!vmm->ops->raise_interrupt)
+		return nested_deliver_interrupt(&vmm->nested, vector);
+	vmm->ops->raise_interrupt(vmm->machine, vector);
+	return true;
+}
+
 static inline void deliver_pending(struct vmm *vmm)
 {
 	if (vmm->interrupts.on)
 		deliver_from_controllers(vmm);
 	if (vmm->testdev.timer_deadline != ~0ull && testdev_timer_fired(&vmm->testdev, vmm->ops->clock(vmm->machine)))
 		vmm->pending_vector = TESTDEV_TIMER_VECTOR;
-	if (vmm->pending_vector >= 0 && nested_deliver_interrupt(&vmm->nested, (uint8_t)vmm->pending_vector))
+	if (vmm->pending_vector >= 0 && deliver_interrupt(vmm, (uint8_t)vmm->pending_vector))
 		vmm->pending_vector = -1;
 	if (vmm->testdev.timer_deadline != vmm->deadline && !vmm->interrupts.on)
 		update_deadline(vmm);

@@ -81,6 +81,9 @@ struct vmm {
 	void (*on_sample)(void *ctx, enum testdev_mark end, uint64_t sample, uint64_t ops, uint64_t ticks);
 	void *on_sample_ctx;
 	FILE *trace; /**< one line per exit; NULL = none */
+	/** Of machines that count themselves: sums over the measured loops so far. */
+	struct machine_counts machine_counts, counts_before;
+	bool machine_counted, counting;
 
 	bool ended; /**< by the test device or the debug-exit port */
 	int status; /**< what the guest ended with: enum testdev_status, or the debug-exit value */

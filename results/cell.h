@@ -89,6 +89,9 @@ struct cell_result {
 	struct cell_sample samples[CELL_SAMPLES_MAX];
 	uint64_t counters[CELL_COUNTERS_MAX]; /**< the engine's, in the order of shadowvmcs/counters.def, over the whole
 	                                         cell */
+	/** What the machine itself counted over the measured loops (nvmx: KVM's statistics). */
+	bool machine_counted;
+	uint64_t machine_exits, machine_l2_entries;
 	uint64_t records;                     /**< ledger records offered */
 	uint64_t dropped;                     /**< of those, not written: the ring was full */
 	uint64_t stamp_count;                 /**< round trips with stamps; sums of their parts follow, in ticks */

@@ -145,6 +145,17 @@ static int take_log(const msgpack_object *map, struct cell_result *result)
 	return 0;
 }
 
+static void take_machine(const msgpack_object *map, struct cell_result *result)
+{
+	const msgpack_object *counts = unpack_get(map, "machine_counts");
+
+	if (!counts)
+		return;
+	result->machine_counted = true;
+	unpack_uint(counts, "exits", &result->machine_exits);
+	unpack_uint(counts, "l2_entries", &result->machine_l2_entries);
+}
+
 static void take_stamps(const msgpack_object *map, struct cell_result *result)
 {
 	const msgpack_object *stamps = unpack_get(map, "stamps");
@@ -202,6 +213,7 @@ static int take_cell_end(const msgpack_object *map, void *into)
 	for (size_t i = 0; counters && i < sizeof(counter_names) / sizeof(counter_names[0]); i++)
 		unpack_uint(counters, counter_names[i], &result->counters[i]);
 	take_stamps(map, result);
+	take_machine(map, result);
 	unpack_uint(map, "console_bytes", &result->console_bytes);
 	if (console && console->type == MSGPACK_OBJECT_BIN)
 		memcpy(result->console, console->via.bin.ptr,

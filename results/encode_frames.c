@@ -121,6 +121,15 @@ static void pack_counters(struct buffer *payload, const struct cell_result *resu
 		pack_uint_pair(payload, counter_names[i], result->counters[i]);
 }
 
+/* What the machine counted itself: only of machines that do. */
+static void pack_machine(struct buffer *payload, const struct cell_result *result)
+{
+	pack_str(payload, "machine_counts");
+	pack_map(payload, 2);
+	pack_uint_pair(payload, "exits", result->machine_exits);
+	pack_uint_pair(payload, "l2_entries", result->machine_l2_entries);
+}
+
 static void pack_stamps(struct buffer *payload, const struct cell_result *result)
 {
 	pack_str(payload, "stamps");
@@ -160,7 +169,7 @@ int encode_cell_end(
 	uint64_t console =
 	        result->console_bytes < sizeof(result->console) ? result->console_bytes : sizeof(result->console);
 
-	pack_map(payload, 15);
+	pack_map(payload, 15 + (result->machine_counted ? 1 : 0));
 	pack_uint_pair(payload, "cell", number);
 	pack_str(payload, "status");
 	/* A cell that died may leave any number here. */
@@ -176,6 +185,8 @@ int encode_cell_end(
 	pack_uint_pair(payload, "written", written);
 	pack_uint_pair(payload, "dropped", dropped);
 	pack_stamps(payload, result);
+	if (result->machine_counted)
+		pack_machine(payload, result);
 	pack_uint_pair(payload, "console_bytes", result->console_bytes);
 	pack_str(payload, "console");
 	pack_bin(payload, result->console, console);

@@ -109,8 +109,18 @@ struct kvm_sites {
 	size_t mask;
 };
 
+/** Machine nvmx: where KVM's statistics of its vCPU stand (l0/nvmx/counts.c). */
+#define NVMX_STATS 3
+struct kvm_stats {
+	bool opened;
+	int fd;
+	uint64_t offset[NVMX_STATS];
+};
+
 struct kvm_machine {
 	struct machine base; /**< first */
+	/** Machine nvmx: the only VM has VMX, the kernel runs L2 and has the interrupt controllers (l0/nvmx). */
+	bool nests;
 	int kvm;
 	size_t run_bytes;
 	struct kvm_cpuid2 *cpuid;
@@ -132,6 +142,7 @@ struct kvm_machine {
 	/** For benchmarks: TSC before and after each KVM_RUN, in pairs; NULL = not kept. */
 	uint64_t *run_log;
 	size_t run_log_left; /**< pairs */
+	struct kvm_stats stats;
 };
 
 static inline struct kvm_machine *kvm_of(struct machine *machine)
@@ -149,6 +160,12 @@ static inline struct kvm_vm *kvm_vm_of(struct kvm_machine *m, const struct vmcs 
 
 extern const struct machine_ops machine_kvm;
 
+/** What machines kvm and nvmx have in common: make a machine of `ops` and `caps` with L1's VM, and end it. */
+int kvm_machine_create(struct machine **machine, const struct machine_ops *ops, const struct machine_caps *caps,
+        bool nests, const struct machine_config *config, struct refusal *why);
+void kvm_machine_destroy(struct machine *machine);
+struct nested_page kvm_page_alloc(struct machine *machine);
+
 /* ---- probe.c ---- */
 /** Path of the device: $TESTUDO_KVM_DEVICE, else /dev/kvm. */
 const char *kvm_device_path(void);
@@ -162,7 +179,7 @@ int kvm_vm_create(struct kvm_machine *m, unsigned level, struct kvm_vm **vm, str
 void kvm_vm_destroy(struct kvm_vm *vm);
 /** CPUID of every vCPU: what KVM supports less what the machine does not virtualize. Malloced; NULL = -errno in *error.
  */
-struct kvm_cpuid2 *kvm_cpuid_make(int kvm, int *error);
+struct kvm_cpuid2 *kvm_cpuid_make(int kvm, bool nests, int *error);
 
 /* ---- slots.c ---- */
 int kvm_slots_map(

@@ -115,7 +115,7 @@ static int set_up(struct kvm_machine *m, const struct machine_config *config, st
 		return refuse(why, error, "no memory for a guest of %llu MiB: %s",
 		        (unsigned long long)(config->ram_bytes >> 20), strerror(-error));
 	m->run_bytes = (size_t)ioctl(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	m->cpuid = kvm_cpuid_make(m->kvm, &error);
+	m->cpuid = kvm_cpuid_make(m->kvm, m->nests, &error);
 	if (!m->cpuid)
 		return refuse(why, error, "KVM_GET_SUPPORTED_CPUID failed: %s", strerror(-error));
 	error = kvm_vm_create(m, 1, &m->vms[0], why);
@@ -134,7 +134,7 @@ static int set_up(struct kvm_machine *m, const struct machine_config *config, st
 	return error ? error : kvm_probe_port_rip(m, why);
 }
 
-static void destroy(struct machine *machine)
+void kvm_machine_destroy(struct machine *machine)
 {
 	struct kvm_machine *m = kvm_of(machine);
 
@@ -150,38 +150,45 @@ static void destroy(struct machine *machine)
 	if (m->pool)
 		munmap(m->pool, KVM_POOL_PAGES * 4096);
 	free(m->cpuid);
+	if (m->stats.opened)
+		close(m->stats.fd);
 	if (m->kvm >= 0)
 		close(m->kvm);
 	free(m);
 }
 
-static int create(struct machine **machine, const struct machine_config *config, struct refusal *why)
+int kvm_machine_create(struct machine **machine, const struct machine_ops *ops, const struct machine_caps *caps,
+        bool nests, const struct machine_config *config, struct refusal *why)
 {
 	struct kvm_machine *m;
 	int error;
 
 	if (config->foreign)
-		return refuse(why, -EOPNOTSUPP,
-		        "the kvm machine runs own images only: a foreign image needs VMX instructions; use --machine "
-		        "soft");
+		return refuse(why, -EOPNOTSUPP, "the %s machine runs own images only: use --machine soft", ops->name);
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return refuse(why, -ENOMEM, "out of memory");
-	m->base.ops = &machine_kvm;
-	m->base.caps = kvm_caps;
+	m->base.ops = ops;
+	m->base.caps = *caps;
 	m->base.caps.on_demand = kvm_on_demand();
+	m->nests = nests;
 	m->base.tsc_is_clock = true; /* until vm.c finds otherwise */
 	m->kvm = kvm_open(why);
 	error = m->kvm < 0 ? m->kvm : set_up(m, config, why);
 	if (error) {
-		destroy(&m->base);
+		kvm_machine_destroy(&m->base);
 		return error;
 	}
 	*machine = &m->base;
 	return 0;
 }
 
-static struct nested_page page_alloc(struct machine *machine)
+static int create(struct machine **machine, const struct machine_config *config, struct refusal *why)
+{
+	return kvm_machine_create(machine, &machine_kvm, &kvm_caps, false, config, why);
+}
+
+struct nested_page kvm_page_alloc(struct machine *machine)
 {
 	struct kvm_machine *m = kvm_of(machine);
 	struct nested_page page = {0};
@@ -198,14 +205,14 @@ const struct machine_ops machine_kvm = {
         .name = "kvm",
         .probe = probe,
         .create = create,
-        .destroy = destroy,
+        .destroy = kvm_machine_destroy,
         .enter = kvm_enter,
         .fetch = kvm_fetch,
         .kick = kvm_kick,
         .map01 = kvm_map01,
         .unmap01 = kvm_unmap01,
         .emulate_mmio = kvm_emulate_mmio,
-        .page_alloc = page_alloc,
+        .page_alloc = kvm_page_alloc,
         .ept02_backend = kvm_ept02_backend,
         .clock = kvm_clock,
         .set_deadline = kvm_set_deadline,

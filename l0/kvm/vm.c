@@ -20,8 +20,10 @@
  * Instructions that VMX can intercept and KVM runs by itself must not exist for the guest, or a control L1 leaves at 0
  * ("enable RDTSCP", "enable INVPCID") would not be obeyed. VMX itself is reached through abi/pv_vmx.h.
  */
-static void cpuid_restrict(struct kvm_cpuid_entry2 *entry)
+static void cpuid_restrict(struct kvm_cpuid_entry2 *entry, bool nests)
 {
+	if (nests && entry->function != TESTDEV_CPUID_LEAF)
+		return;
 	switch (entry->function) {
 	case 1:
 		entry->ecx &= ~(1u << 5 | 1u << 3 | 1u << 24); /* VMX, MONITOR, TSC deadline */
@@ -41,7 +43,7 @@ static void cpuid_restrict(struct kvm_cpuid_entry2 *entry)
 	}
 }
 
-struct kvm_cpuid2 *kvm_cpuid_make(int kvm, int *error)
+struct kvm_cpuid2 *kvm_cpuid_make(int kvm, bool nests, int *error)
 {
 	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + CPUID_ENTRIES * sizeof(cpuid->entries[0]));
 	uint32_t kept = 0;
@@ -61,7 +63,7 @@ struct kvm_cpuid2 *kvm_cpuid_make(int kvm, int *error)
 		/* KVM's own paravirtual features: this hypervisor is not KVM. */
 		if (entry->function > TESTDEV_CPUID_LEAF && entry->function < 0x50000000)
 			continue;
-		cpuid_restrict(entry);
+		cpuid_restrict(entry, nests);
 		cpuid->entries[kept++] = *entry;
 	}
 	cpuid->nent = kept;
@@ -81,6 +83,31 @@ static int filter_msrs(int vm_fd)
 	if (ioctl(vm_fd, KVM_ENABLE_CAP, &cap) < 0 || ioctl(vm_fd, KVM_X86_SET_MSR_FILTER, &filter) < 0)
 		return -errno;
 	return 0;
+}
+
+/* nvmx: the kernel does every MSR it knows; only what it does not know comes out, the test device's. */
+static int hand_over_unknown_msrs(int vm_fd)
+{
+	struct kvm_enable_cap cap = {.cap = KVM_CAP_X86_USER_SPACE_MSR, .args = {KVM_MSR_EXIT_REASON_UNKNOWN}};
+
+	return ioctl(vm_fd, KVM_ENABLE_CAP, &cap) < 0 ? -errno : 0;
+}
+
+/*
+ * nvmx: nested VMX wants interrupts from controllers in the kernel (an injected one would go to L2 past L1's "external-
+ * interrupt exiting"). One line of the 8259 in automatic-EOI mode is the test device's timer; the local APIC's LINT0
+ * passes the 8259's interrupts on, as after reset.
+ */
+static int make_controllers(int vm_fd)
+{
+	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_PIC_MASTER};
+
+	if (ioctl(vm_fd, KVM_CREATE_IRQCHIP, 0) < 0 || ioctl(vm_fd, KVM_GET_IRQCHIP, &chip) < 0)
+		return -errno;
+	chip.chip.pic.irq_base = TESTDEV_TIMER_VECTOR;
+	chip.chip.pic.imr = 0xfe;
+	chip.chip.pic.auto_eoi = 1;
+	return ioctl(vm_fd, KVM_SET_IRQCHIP, &chip) < 0 ? -errno : 0;
 }
 
 /* Guest TSC = host TSC where KVM lets us say so; base.tsc_is_clock stays true only then. */
@@ -109,7 +136,10 @@ static int set_up_vm(struct kvm_machine *m, struct kvm_vm *vm)
 	/* KVM_SET_IDENTITY_MAP_ADDR must precede the first vCPU. */
 	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 || ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_GPA) < 0)
 		return -errno;
-	return filter_msrs(vm->fd);
+	if (!m->nests)
+		return filter_msrs(vm->fd);
+	const int error = make_controllers(vm->fd);
+	return error ? error : hand_over_unknown_msrs(vm->fd);
 }
 
 static int set_up_vcpu(struct kvm_machine *m, struct kvm_vm *vm)
