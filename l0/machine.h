@@ -121,6 +121,9 @@ struct machine_ops {
 	/** XSETBV of XCR `index`, which always exits (SDM vol. 3, 26.1.2). 0, or -EINVAL: #GP. NULL: no XSAVE here. */
 	int (*xsetbv)(struct machine *machine, uint32_t index, uint64_t value);
 
+	/** True: the machine runs L2 and answers L1's VMX instructions itself; L0's engine has nothing to do. */
+	bool multiplexes;
+
 	/** True: ledger times come from clock() and L0's own time is not counted (deterministic machines). */
 	bool virtual_time;
 

@@ -158,7 +158,7 @@ static int make_engine(struct vmm *vmm, struct refusal *why)
 	                                       .write_msr = ops->write_msr ? engine_write_msr : NULL},
 	        .machine = vmm->machine->caps,
 	        .ept02_mode = vmm->config.ept02_mode,
-	        .shadow_mode = vmm->config.shadow_mode,
+	        .shadow_mode = ops->multiplexes ? SHADOW_TRAP : vmm->config.shadow_mode,
 	        .copy_everything = vmm->config.copy_everything,
 	        .vmcs01 = &vmm->vmcs01,
 	        .msr_bitmap01 = vmm->msr_bitmap01.hva,

@@ -113,6 +113,7 @@ static unsigned guest_level(struct machine *machine)
 
 const struct machine_ops machine_nvmx = {
         .name = "nvmx",
+        .multiplexes = true,
         .probe = probe,
         .create = create,
         .destroy = kvm_machine_destroy,
