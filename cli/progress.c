@@ -133,7 +133,7 @@ static void print_cost(FILE *out, const struct cell_result *result)
 	if (stats_cell(&stats, result))
 		return;
 	fprintf(out, "  %.*f %s", stats.op.median < 100 ? 1 : 0, stats.op.median,
-	        result->virtual_time ? "instructions" : "cycles");
+	        result->instruction_clock ? "instructions" : "cycles");
 	if (stats.op.ci_high > stats.op.ci_low && stats.op.median > 0)
 		fprintf(out, " ±%.1f %%", 50 * (stats.op.ci_high - stats.op.ci_low) / stats.op.median);
 }

@@ -13,9 +13,11 @@
 #include "cli/cell_process.h"
 #include "cli/command.h"
 #include "cli/embed.h"
+#include "cli/folder.h"
 #include "cli/host.h"
 #include "cli/matrix.h"
 #include "cli/progress.h"
+#include "l0/kvm_module.h"
 #include "l0/l0.h"
 #include "results/report.h"
 #include "results/summary.h"
@@ -30,6 +32,8 @@ struct run_options {
 	bool resume;
 	bool quiet;
 	bool list;
+	bool reload_kvm; /* change kvm_intel's settings as cells ask */
+	bool no_table;
 	struct costs costs; /* name empty = none */
 	struct matrix_override overrides[OVERRIDES_MAX];
 	size_t override_count;
@@ -70,7 +74,8 @@ static int parse_options(struct run_options *options, int argc, char **argv)
 	static const struct option longs[] = {{"output", required_argument, NULL, 'o'},
 	        {"resume", required_argument, NULL, 'r'}, {"set", required_argument, NULL, 's'},
 	        {"quiet", no_argument, NULL, 'q'}, {"list", no_argument, NULL, 'l'},
-	        {"costs", required_argument, NULL, 'c'}, {0}};
+	        {"costs", required_argument, NULL, 'c'}, {"reload-kvm", no_argument, NULL, 'k'},
+	        {"no-table", no_argument, NULL, 'n'}, {0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, ":o:r:s:c:ql", longs, NULL)) != -1) {
@@ -95,6 +100,12 @@ static int parse_options(struct run_options *options, int argc, char **argv)
 			break;
 		case 'l':
 			options->list = true;
+			break;
+		case 'k':
+			options->reload_kvm = true;
+			break;
+		case 'n':
+			options->no_table = true;
 			break;
 		default:
 			return command_bad_option("run", option, argv);
@@ -150,34 +161,6 @@ static int load_matrix(struct matrix *matrix, const struct run_options *options,
 	return status ? command_error("run", "%s", matrix->error) : COMMAND_OK;
 }
 
-/* mkdir -p. 0 or -errno. */
-static int make_folders(const char *path)
-{
-	char part[4096];
-
-	if (strlen(path) >= sizeof(part))
-		return -ENAMETOOLONG;
-	strcpy(part, path);
-	for (char *at = part + 1; *at; at++) {
-		if (*at != '/')
-			continue;
-		*at = '\0';
-		if (mkdir(part, 0777) && errno != EEXIST)
-			return -errno;
-		*at = '/';
-	}
-	return mkdir(part, 0777) && errno != EEXIST ? -errno : 0;
-}
-
-static void default_folder(char *path, size_t bytes)
-{
-	time_t now = time(NULL);
-	struct tm local;
-
-	localtime_r(&now, &local);
-	strftime(path, bytes, "results/runs/%Y%m%d-%H%M%S", &local);
-}
-
 /* Drop the cells that an earlier session of this file finished; the rest run again. */
 static void drop_finished(struct matrix *matrix, struct reader *reader)
 {
@@ -223,8 +206,33 @@ static void drop_unavailable(struct matrix *matrix, struct run_info *info)
 	matrix->count = kept;
 }
 
+/* Reloading a module takes longer than a cell: cells that want the same of it are run one after another. */
+static void group_by_module(struct matrix *matrix)
+{
+	size_t sorted = 0;
+
+	for (size_t i = 0; i < matrix->count; i++) {
+		struct kvm_module wanted, other;
+		struct cell cell = matrix->cells[i];
+		size_t at = sorted;
+
+		kvm_module_of_cell(&wanted, &cell);
+		for (; at > 0; at--) { /* behind the last cell of the same wish; else at the end */
+			kvm_module_of_cell(&other, &matrix->cells[at - 1]);
+			if (wanted.shadow_vmcs == other.shadow_vmcs && wanted.ept == other.ept)
+				break;
+		}
+		if (at == 0)
+			at = sorted;
+		memmove(&matrix->cells[at + 1], &matrix->cells[at], (i - at) * sizeof(cell));
+		matrix->cells[at] = cell;
+		sorted++;
+	}
+}
+
 /* Run the cells. Returns how many were not CELL_OK, or -errno with *why when the run itself cannot go on. */
-static long run_cells(const struct matrix *matrix, struct recorder *recorder, bool quiet, const char **why)
+static long run_cells(
+        const struct matrix *matrix, struct recorder *recorder, const struct run_options *options, const char **why)
 {
 	struct cell_result *result = cell_result_share();
 	struct progress progress;
@@ -232,7 +240,7 @@ static long run_cells(const struct matrix *matrix, struct recorder *recorder, bo
 	int status = result ? 0 : -ENOMEM;
 
 	*why = "out of memory";
-	progress_begin(&progress, stdout, quiet, matrix->cells, matrix->count);
+	progress_begin(&progress, stdout, options->quiet, matrix->cells, matrix->count);
 	for (size_t i = 0; i < matrix->count && !status && !stopped; i++) {
 		const struct cell *cell = &matrix->cells[i];
 		struct refusal refusal;
@@ -243,7 +251,7 @@ static long run_cells(const struct matrix *matrix, struct recorder *recorder, bo
 			break;
 		}
 		progress_cell_begin(&progress);
-		if (l0_check_cell(cell, &refusal)) {
+		if ((options->reload_kvm && kvm_module_switch_to(cell, &refusal)) || l0_check_cell(cell, &refusal)) {
 			memset(result, 0, sizeof(*result));
 			result->status = CELL_REFUSED;
 			snprintf(result->reason, sizeof(result->reason), "%s", refusal.text);
@@ -269,7 +277,7 @@ static long run_cells(const struct matrix *matrix, struct recorder *recorder, bo
 static int conclude(const struct run_options *options)
 {
 	struct report_files files = {.folder = options->folder,
-	        .out = options->quiet ? NULL : stdout,
+	        .out = options->quiet || options->no_table ? NULL : stdout,
 	        .costs = options->costs.name[0] ? &options->costs : NULL,
 	        .colours = command_colours(STDOUT_FILENO)};
 	char why[256];
@@ -303,6 +311,8 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 	host_describe(info);
 	if (!options->matrix && !options->resume && !overrides(options, "machine"))
 		drop_unavailable(matrix, info);
+	if (options->reload_kvm)
+		group_by_module(matrix);
 	run_info_set_matrix(info, text);
 	for (size_t i = 0; i < options->override_count; i++) {
 		char key[RUN_KEY_BYTES];
@@ -321,7 +331,7 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 		printf("%zu cells to %s, written with %s\n", matrix->count, options->folder, recorder_io(&recorder));
 		fflush(stdout);
 	}
-	unsuccessful = run_cells(matrix, &recorder, options->quiet, &why);
+	unsuccessful = run_cells(matrix, &recorder, options, &why);
 	if (unsuccessful < 0) {
 		command_error("run", "the run ends early: %s", why);
 		recorder_incomplete(&recorder, why);
@@ -426,10 +436,8 @@ static int run_new(struct run_options *options, const char *path)
 			puts(name);
 		}
 	} else if (status == COMMAND_OK) {
-		int error = make_folders(options->folder);
+		const int error = folder_make(options->folder);
 
-		if (!error && access(options->folder, W_OK))
-			error = -errno;
 		if (error)
 			status = command_error("run",
 			        "the results folder %s cannot be written: %s; choose another with -o", options->folder,
@@ -452,7 +460,7 @@ static int run_run(int argc, char **argv)
 	if (status)
 		return status;
 	if (!options.folder) {
-		default_folder(folder, sizeof(folder));
+		folder_default(folder, sizeof(folder), "");
 		options.folder = folder;
 	}
 	snprintf(path, sizeof(path), "%s/run.tdo", options.folder);
@@ -495,6 +503,10 @@ const struct command command_run = {
                 "  -c, --costs FILE       unit costs for modelled cycles on machine soft (see testudo help report)\n"
                 "  -l, --list             print the cells and stop\n"
                 "  -q, --quiet            no progress and no table\n"
+                "      --no-table         no table at the end\n"
+                "      --reload-kvm       load kvm_intel anew where a cell wants other settings of it "
+                "(kvm.shadow_vmcs,\n"
+                "                         kvm.ept; on nvmx vmcs): needs root, and ends no VM of others\n"
                 "\n"
                 "Examples:\n"
                 "  testudo run\n"

@@ -25,7 +25,9 @@ static enum kvm_module_switch read_switch(const char *name)
 	if (read(fd, &value, 1) != 1)
 		value = 0;
 	close(fd);
-	return value == 'Y' || value == '1' ? KVM_MODULE_ON : value == 'N' || value == '0' ? KVM_MODULE_OFF : KVM_MODULE_ANY;
+	return value == 'Y' || value == '1'   ? KVM_MODULE_ON
+	       : value == 'N' || value == '0' ? KVM_MODULE_OFF
+	                                      : KVM_MODULE_ANY;
 }
 
 void kvm_module_read(struct kvm_module *module)
@@ -73,16 +75,19 @@ int kvm_module_check(const struct cell *cell, struct refusal *why)
 	kvm_module_read(&is);
 	if (!is.loaded)
 		return refuse(why, -EOPNOTSUPP,
-		        "kvm.shadow_vmcs and kvm.ept are settings of module kvm_intel, which is not loaded here: use the "
+		        "kvm.shadow_vmcs and kvm.ept are settings of module kvm_intel, which is not loaded here: use "
+		        "the "
 		        "lab (testudo lab run)");
 	if (!serves(wanted.shadow_vmcs, is.shadow_vmcs))
 		return refuse(why, -EOPNOTSUPP,
-		        "the cell wants VMCS shadowing %s and kvm_intel has it %s: use testudo run --reload-kvm as root, or "
+		        "the cell wants VMCS shadowing %s and kvm_intel has it %s: use testudo run --reload-kvm as "
+		        "root, or "
 		        "the lab",
 		        words[wanted.shadow_vmcs], words[is.shadow_vmcs]);
 	if (!serves(wanted.ept, is.ept))
 		return refuse(why, -EOPNOTSUPP,
-		        "the cell wants EPT %s and kvm_intel has it %s: use testudo run --reload-kvm as root, or the lab",
+		        "the cell wants EPT %s and kvm_intel has it %s: use testudo run --reload-kvm as root, or the "
+		        "lab",
 		        words[wanted.ept], words[is.ept]);
 	return 0;
 }
@@ -156,7 +161,8 @@ int kvm_module_switch_to(const struct cell *cell, struct refusal *why)
 		wanted.ept = is.ept;
 	error = unload();
 	if (error)
-		return refuse(why, error, "module kvm_intel cannot be unloaded to change its settings: %s%s", strerror(-error),
+		return refuse(why, error, "module kvm_intel cannot be unloaded to change its settings: %s%s",
+		        strerror(-error),
 		        error == -EPERM   ? " (root is needed)"
 		        : error == -EBUSY ? " (another VM runs)"
 		                          : "");

@@ -19,6 +19,9 @@
  */
 void l0_run_cell(const struct cell *cell, struct ledger *ledger, struct cell_result *result);
 
+/** Does the host's TSC count instructions? So in the lab, whose kernel's command line says it (lab/image.sh). */
+bool l0_instruction_clock(void);
+
 /** Could this cell run here? 0, or -errno with the sentence for "not available: ...". Cheap. */
 int l0_check_cell(const struct cell *cell, struct refusal *why);
 

@@ -84,6 +84,7 @@ struct cell_result {
 	uint32_t status;                /**< enum cell_status */
 	char reason[CELL_REASON_BYTES]; /**< one sentence; empty when CELL_OK */
 	bool virtual_time;              /**< ticks are retired instructions */
+	bool instruction_clock;         /**< ticks are instructions: virtual time, or the lab */
 	uint64_t tsc_khz;               /**< ticks per ms of the guest's TSC; 0 = unknown */
 	uint64_t sample_count;
 	struct cell_sample samples[CELL_SAMPLES_MAX];
@@ -92,9 +93,9 @@ struct cell_result {
 	/** What the machine itself counted over the measured loops (nvmx: KVM's statistics). */
 	bool machine_counted;
 	uint64_t machine_exits, machine_l2_entries;
-	uint64_t records;                     /**< ledger records offered */
-	uint64_t dropped;                     /**< of those, not written: the ring was full */
-	uint64_t stamp_count;                 /**< round trips with stamps; sums of their parts follow, in ticks */
+	uint64_t records;     /**< ledger records offered */
+	uint64_t dropped;     /**< of those, not written: the ring was full */
+	uint64_t stamp_count; /**< round trips with stamps; sums of their parts follow, in ticks */
 	uint64_t stamp_l2_to_l0, stamp_reflect, stamp_l0_to_l1, stamp_l1_handler, stamp_l1_to_l0, stamp_merge,
 	        stamp_l0_to_l2;
 	uint64_t first_l2_exit_ns; /**< wall time from the cell's start to the first L2 exit; 0 = none */

@@ -207,6 +207,9 @@ static int take_cell_end(const msgpack_object *map, void *into)
 	unpack_uint(map, "dropped", &target->end->dropped);
 	unpack_text(map, "reason", result->reason, sizeof(result->reason));
 	unpack_bool(map, "virtual_time", &result->virtual_time);
+	/* Files of before there was a lab do not say. */
+	result->instruction_clock = result->virtual_time;
+	unpack_bool(map, "instruction_clock", &result->instruction_clock);
 	unpack_uint(map, "tsc_khz", &result->tsc_khz);
 	unpack_uint(map, "offered", &result->records);
 	result->dropped = target->end->dropped;

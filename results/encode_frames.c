@@ -169,7 +169,7 @@ int encode_cell_end(
 	uint64_t console =
 	        result->console_bytes < sizeof(result->console) ? result->console_bytes : sizeof(result->console);
 
-	pack_map(payload, 15 + (result->machine_counted ? 1 : 0));
+	pack_map(payload, 16 + (result->machine_counted ? 1 : 0));
 	pack_uint_pair(payload, "cell", number);
 	pack_str(payload, "status");
 	/* A cell that died may leave any number here. */
@@ -178,6 +178,8 @@ int encode_cell_end(
 	pack_text(payload, result->reason, CELL_REASON_BYTES);
 	pack_str(payload, "virtual_time");
 	pack_bool(payload, result->virtual_time);
+	pack_str(payload, "instruction_clock");
+	pack_bool(payload, result->instruction_clock);
 	pack_uint_pair(payload, "tsc_khz", result->tsc_khz);
 	pack_samples(payload, result);
 	pack_counters(payload, result);

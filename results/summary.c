@@ -57,6 +57,8 @@ static int compute_row(struct summary_row *row, struct reader *reader, struct ce
 	if (err && err != -ENOENT)
 		return err;
 	if (!err) {
+		if (result->instruction_clock)
+			row->unit = "instructions";
 		row->tsc_khz = result->tsc_khz;
 		row->first_l2_exit_ns = result->first_l2_exit_ns;
 		err = stats_cell(&row->stats, result);

@@ -51,13 +51,15 @@ static int check_nesting(int kvm, struct refusal *why)
 	kvm_module_read(&module);
 	if (!module.loaded)
 		return refuse(why, -EOPNOTSUPP,
-		        "the kernel nests VMX with module kvm_intel only, which is not loaded here (no VT-x, or another "
+		        "the kernel nests VMX with module kvm_intel only, which is not loaded here (no VT-x, or "
+		        "another "
 		        "KVM): use the lab (testudo lab run)");
 	if (module.nested == KVM_MODULE_OFF)
-		return refuse(why, -EOPNOTSUPP,
-		        "kvm_intel has nested=0: modprobe -r kvm_intel; modprobe kvm_intel nested=1");
+		return refuse(
+		        why, -EOPNOTSUPP, "kvm_intel has nested=0: modprobe -r kvm_intel; modprobe kvm_intel nested=1");
 	if (!offers_vmx(kvm) || ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_NESTED_STATE) <= 0)
-		return refuse(why, -EOPNOTSUPP, "this KVM does not offer VMX to its guests (kvm_intel nested=1 is needed)");
+		return refuse(
+		        why, -EOPNOTSUPP, "this KVM does not offer VMX to its guests (kvm_intel nested=1 is needed)");
 	return 0;
 }
 
@@ -109,7 +111,6 @@ static unsigned guest_level(struct machine *machine)
 	free(state);
 	return level;
 }
-
 
 const struct machine_ops machine_nvmx = {
         .name = "nvmx",
