@@ -32,8 +32,8 @@ static int check_nvmx(const struct cell_plan *plan, struct refusal *why)
 		        "stamps=on needs L0 to see the exits inside a round trip, and on nvmx the kernel keeps them");
 	for (size_t i = 0; plan->level == 1 && i < sizeof(silent) / sizeof(silent[0]); i++)
 		if (!strcmp(plan->workload, silent[i]))
-			return refuse(why, -EOPNOTSUPP, "KVM does not intercept %s of its own guest: there is no exit to measure",
-			        silent[i]);
+			return refuse(why, -EOPNOTSUPP,
+			        "KVM does not intercept %s of its own guest: there is no exit to measure", silent[i]);
 	return 0;
 }
 

@@ -34,7 +34,7 @@ struct machine_config {
 
 /** Counts of a machine that multiplexes L1 and L2 itself, since its start. */
 struct machine_counts {
-	uint64_t exits;     /**< VM exits of both levels, those by the host's own interrupts left out */
+	uint64_t exits;      /**< VM exits of both levels, those by the host's own interrupts left out */
 	uint64_t l2_entries; /**< VM entries to L2 that L1 asked for */
 };
 

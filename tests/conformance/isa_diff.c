@@ -74,11 +74,28 @@ static bool same_error(const struct isa_state *soft, const struct isa_state *nat
 	return !((soft->error ^ native->error) & ~ignored);
 }
 
+/*
+ * CMPS reads two operands. Where both fault, one with #PF and one with #GP, processors differ in which comes first: Zen
+ * 1 (family 17h model 1) takes (R)DI's, later ones (R)SI's. Nothing else may differ.
+ */
+static bool same_compare_fault(const struct isa_case *c, const struct isa_state *soft, const struct isa_state *native)
+{
+	uint8_t opcode = 0;
+
+	for (uint8_t i = 0; i < c->length && (opcode & 0xfe) != 0xa6; i++)
+		opcode = c->code[i];
+	return (opcode & 0xfe) == 0xa6 && soft->vector != native->vector &&
+	       (soft->vector == VECTOR_PF || soft->vector == VECTOR_GP) &&
+	       (native->vector == VECTOR_PF || native->vector == VECTOR_GP) && soft->rip == native->rip &&
+	       soft->rflags == native->rflags && !memcmp(soft->gpr, native->gpr, sizeof(soft->gpr));
+}
+
 static bool states_equal(const struct isa_case *c, const struct isa_state *soft, const struct isa_state *native)
 {
 	const uint64_t flags = COMPARED_FLAGS & ~c->undefined_flags;
 
-	if (same_branch_fault(c, soft, native) || soft->cr2 >> 12 == VSYSCALL_PAGE >> 12)
+	if (same_branch_fault(c, soft, native) || same_compare_fault(c, soft, native) ||
+	        soft->cr2 >> 12 == VSYSCALL_PAGE >> 12)
 		return true;
 	if (soft->vector != native->vector)
 		return false;
