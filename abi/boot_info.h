@@ -118,8 +118,10 @@ struct exit_log_entry {
 	uint64_t qualification;
 	uint64_t guest_rip;
 	uint64_t interruption_info;
+	uint64_t idt_vectoring_info;
+	uint64_t guest_physical_address; /**< EPT violations; else 0 */
 };
-_Static_assert(sizeof(struct exit_log_entry) == 32, "read back by L0");
+_Static_assert(sizeof(struct exit_log_entry) == 48, "read back by L0");
 #endif
 
 #endif

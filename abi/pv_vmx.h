@@ -12,6 +12,12 @@
  * goes on at its HOST_RIP when an exit is reflected, as with the real instruction; a failed one returns with the result
  * in RAX.
  *
+ * PV_FRAME gives L0 a place for L2's registers: RCX = the L1-physical address of 15 quadwords, RAX, RCX, RDX, RBX, RBP,
+ * RSI, RDI, R8 to R15, 8-byte aligned. From then on a reflected exit finds L2's registers there, and a VMRESUME takes
+ * them from there; L1's own are at HOST_RIP what they were at its VMRESUME. So where HOST_RIP is the instruction behind
+ * the VMRESUME, HOST_RSP is RSP there and RFLAGS is 2, nothing of L1's vCPU changes at a reflected exit. A VMRESUME
+ * that fails sets CF.
+ *
  * Instructions KVM keeps to itself are found through the site table (sites.h) and replaced by `out %al, $SITE_PORT`.
  */
 #ifndef TESTUDO_ABI_PV_VMX_H
@@ -21,6 +27,9 @@
 #define PV_VMLAUNCH_PORT 0xe2
 #define PV_VMRESUME_PORT 0xe3
 #define SITE_PORT 0xe0
+
+/** Quadwords of the place that PV_FRAME names. */
+#define PV_FRAME_REGISTERS 15
 
 #ifndef __ASSEMBLER__
 /** RAX of a call through PV_VMX_PORT; PV_VMLAUNCH and PV_VMRESUME name the calls through their own ports. */
@@ -39,6 +48,8 @@ enum pv_vmx_op {
 	/** Bring the stale fields of the current vmcs12 up to date (vmcs=direct; see struct vmcs in shadowvmcs/vmcs.h).
 	 */
 	PV_VMFETCH,
+	/** Where L2's registers are while L1 runs, see above. */
+	PV_FRAME,
 };
 #endif
 

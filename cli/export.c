@@ -69,6 +69,25 @@ static json_t *samples_json(const struct cell_result *result)
 	return list;
 }
 
+/* L1's exit log, as it was read back. */
+static json_t *log_json(const struct cell_result *result)
+{
+	json_t *list = json_array();
+
+	for (uint64_t i = 0; i < result->log_count && i < CELL_LOG_MAX; i++) {
+		const struct cell_log_entry *entry = &result->log[i];
+
+		json_array_append_new(list,
+		        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "reason", exit_reason_name(entry->reason),
+		                "instruction_length", (json_int_t)entry->instruction_length, "qualification",
+		                (json_int_t)entry->qualification, "guest_rip", (json_int_t)entry->guest_rip,
+		                "interruption_info", (json_int_t)entry->interruption_info, "idt_vectoring_info",
+		                (json_int_t)entry->idt_vectoring_info, "guest_physical_address",
+		                (json_int_t)entry->guest_physical_address));
+	}
+	return list;
+}
+
 static json_t *counters_json(const struct cell_result *result)
 {
 	json_t *counters = json_object();
@@ -108,6 +127,8 @@ static json_t *cell_json(struct reader *reader, const struct summary_row *row, s
 	if (!reader_result(reader, row->index, result)) {
 		json_object_set_new(cell, "samples", samples_json(result));
 		json_object_set_new(cell, "counters", counters_json(result));
+		if (result->log_count)
+			json_object_set_new(cell, "exit_log", log_json(result));
 	}
 	return cell;
 }

@@ -83,7 +83,8 @@ static void take_log(struct cell_result *result, const struct cell_setup *setup)
 	kept = result->log_count < LAYOUT_L1_LOG_ENTRIES ? result->log_count : LAYOUT_L1_LOG_ENTRIES;
 	for (uint64_t i = 0; i < kept && i < CELL_LOG_MAX; i++)
 		result->log[i] = (struct cell_log_entry){log[i].reason, log[i].instruction_length, log[i].qualification,
-		        log[i].guest_rip, log[i].interruption_info};
+		        log[i].guest_rip, log[i].interruption_info, log[i].idt_vectoring_info,
+		        log[i].guest_physical_address};
 }
 
 static void take_console(struct cell_result *result, const struct console *console)

@@ -20,7 +20,8 @@ static const uint16_t reasons[] = {[PV_VMXON] = EXIT_REASON_VMXON,
         [PV_INVEPT] = EXIT_REASON_INVEPT,
         [PV_INVVPID] = EXIT_REASON_INVVPID,
         /* No real instruction: VMREAD of the stale fields, all at once. */
-        [PV_VMFETCH] = EXIT_REASON_VMREAD};
+        [PV_VMFETCH] = EXIT_REASON_VMREAD,
+        [PV_FRAME] = EXIT_REASON_VMPTRLD}; /* nor here: a pointer for later exits */
 
 bool pv_vmx_port(uint16_t port)
 {
@@ -34,7 +35,7 @@ static unsigned operation(uint16_t port, uint64_t rax)
 		return PV_VMLAUNCH;
 	if (port == PV_VMRESUME_PORT)
 		return PV_VMRESUME;
-	if (rax < PV_VMXON || rax > PV_VMFETCH || rax == PV_VMLAUNCH || rax == PV_VMRESUME)
+	if (rax < PV_VMXON || rax > PV_FRAME || rax == PV_VMLAUNCH || rax == PV_VMRESUME)
 		return 0;
 	return (unsigned)rax;
 }
@@ -97,6 +98,41 @@ static int check_refused(struct vmm *vmm, const struct vmx_outcome *outcome)
 	        vmm->machine->error[0] ? ": " : "", vmm->machine->error);
 }
 
+/* ---- L2's registers in L1's memory ---- */
+
+/* Numbers of the registers in the frame: all but RSP, which is in the VMCS. */
+static inline unsigned frame_gpr(unsigned i)
+{
+	return i < GPR_RSP ? i : i + 1;
+}
+
+static void frame_set(struct vmm *vmm, uint64_t gpa, struct vmx_outcome *outcome)
+{
+	const uint64_t bytes = PV_FRAME_REGISTERS * sizeof(uint64_t);
+
+	if (gpa % sizeof(uint64_t) || gpa > vmm->machine->ram_bytes || vmm->machine->ram_bytes - gpa < bytes)
+		outcome->kind = VMX_FAIL_INVALID;
+	else
+		vmm->l2_frame = (uint64_t *)(vmm->machine->ram + gpa);
+}
+
+static inline void frame_take(struct vmm *vmm)
+{
+	if (!vmm->l2_frame)
+		return;
+	for (unsigned i = 0; i < PV_FRAME_REGISTERS; i++)
+		vmm->regs.gpr[frame_gpr(i)] = vmm->l2_frame[i];
+	vmm->frame_due = true;
+}
+
+void pv_frame_put(struct vmm *vmm)
+{
+	for (unsigned i = 0; i < PV_FRAME_REGISTERS; i++)
+		vmm->l2_frame[i] = vmm->regs.gpr[frame_gpr(i)];
+	vmm->frame_due = false;
+	vmm->regs.kept = true;
+}
+
 static int pv_vmx_call(struct vmm *vmm, uint16_t port)
 {
 	const unsigned op = operation(port, vmm->regs.gpr[GPR_RAX]);
@@ -108,7 +144,9 @@ static int pv_vmx_call(struct vmm *vmm, uint16_t port)
 		return 0;
 	}
 	const enum exit_reason reason = (enum exit_reason)reasons[op];
-	if (op == PV_VMFETCH) {
+	if (op == PV_FRAME) {
+		frame_set(vmm, operands.gpa, &outcome);
+	} else if (op == PV_VMFETCH) {
 		if (vmm->nested.vmcs12)
 			nested_fetch(&vmm->nested);
 		else
@@ -121,6 +159,13 @@ static int pv_vmx_call(struct vmm *vmm, uint16_t port)
 	}
 	note(vmm, reason, operands.encoding, (enum vmx_outcome_kind)outcome.kind);
 	pv_complete(vmm, &outcome, op == PV_VMREAD || op == PV_VMPTRST);
+	if (outcome.kind == VMX_ENTERED) {
+		if (op == PV_VMRESUME)
+			frame_take(vmm);
+		vmm->frame_due = vmm->l2_frame != NULL;
+	} else if (op == PV_VMRESUME && (outcome.kind == VMX_FAIL_INVALID || outcome.kind == VMX_FAIL_VALID)) {
+		vmcs_set(&vmm->vmcs01, VMCS_GUEST_RFLAGS, vmcs_get(&vmm->vmcs01, VMCS_GUEST_RFLAGS) | RFLAGS_CF);
+	}
 	return check_refused(vmm, &outcome);
 }
 
@@ -128,6 +173,7 @@ int pv_vmx_exit(struct vmm *vmm, uint16_t port)
 {
 	if (port != PV_VMRESUME_PORT || !nested_resume(&vmm->nested))
 		return pv_vmx_call(vmm, port);
+	frame_take(vmm);
 	note(vmm, EXIT_REASON_VMRESUME, 0, VMX_ENTERED);
 	return 0;
 }

@@ -360,6 +360,8 @@ int vmm_step(struct vmm *vmm)
 	record_publish(vmm, now);
 	if (!vmm->resumed)
 		vmm->entered_clock = now;
+	if (vmm->frame_due && !vmm->nested.in_l2)
+		pv_frame_put(vmm);
 	struct vmcs *vmcs = vmm_vmcs(vmm);
 	error = vmm->ops->enter(vmm->machine, vmcs, &vmm->regs);
 	vmm->resumed = error == -EINTR;

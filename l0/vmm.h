@@ -50,6 +50,9 @@ struct vmm {
 	struct machine *machine;
 	struct vmcs vmcs01;
 	struct guest_regs regs;
+	/** L2's registers while a paravirtual L1 runs, in its memory (abi/pv_vmx.h, PV_FRAME); NULL = it has none. */
+	uint64_t *l2_frame;
+	bool frame_due; /**< L2 runs, or ran: its registers are to go there when L1 is entered */
 	struct nested nested;
 	struct nested_page msr_bitmap01;
 	struct ept02_extent *extents;
@@ -154,6 +157,8 @@ uint64_t emulate_gpr(const struct vmm *vmm, const struct vmcs *vmcs, unsigned nu
 /** Is this port write of L1 a paravirtual VMX instruction? Then does it. */
 bool pv_vmx_port(uint16_t port);
 int pv_vmx_exit(struct vmm *vmm, uint16_t port);
+/** L1 runs next: L2's registers go to its frame. Call when frame_due. */
+void pv_frame_put(struct vmm *vmm);
 /** A real VMX instruction of L1. */
 int real_vmx_exit(struct vmm *vmm, enum exit_reason reason);
 

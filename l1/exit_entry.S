@@ -58,23 +58,28 @@ l1_exit_entry_real:
 	mov	$1, %esi
 	mov	$2, %eax
 	cmovnc	%eax, %esi
+	/* RSP is the end of the exit stack again: 8 below a multiple of 16, as after a CALL. */
+	sub	$8, %rsp
 	jmp	resume_failed
 
+	/* L2's registers are at l1_l2_regs already, and are taken from there again (abi/pv_vmx.h, PV_FRAME). HOST_RIP is right
+	 * behind the VMRESUME, RSP is HOST_RSP and the test leaves RFLAGS at 2: L0 has nothing of L1's to change. */
+resume_pv:
+	call	*l1_exit_handler(%rip)
+	testb	$1, one(%rip)
+	out	%al, $PV_VMRESUME_PORT
 	.globl	l1_exit_entry_pv
 l1_exit_entry_pv:
-	save_l2
-	call	*l1_exit_handler(%rip)
-	load_l2
-	out	%al, $PV_VMRESUME_PORT
+	jnc	resume_pv
 	mov	%rax, %rsi
 
 resume_failed:
-	/* RSP is the end of the exit stack again: 8 below a multiple of 16, as after a CALL. */
-	sub	$8, %rsp
 	lea	resume_name(%rip), %rdi
 	call	l1_report_entry_failure
 
 	.section .rodata
+one:
+	.byte	1
 resume_name:
 	.asciz	"VMRESUME"
 	.text

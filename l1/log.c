@@ -54,6 +54,9 @@ void log_exit(const uint64_t *fields)
 		 */
 		entry->interruption_info =
 		        reason == EXIT_REASON_EXCEPTION_OR_NMI ? fields[VMCS_VM_EXIT_INTERRUPTION_INFORMATION] : 0;
+		entry->idt_vectoring_info = fields[VMCS_IDT_VECTORING_INFORMATION];
+		entry->guest_physical_address =
+		        reason == EXIT_REASON_EPT_VIOLATION ? fields[VMCS_GUEST_PHYSICAL_ADDRESS] : 0;
 	}
 	boot->log_count++;
 }

@@ -92,6 +92,10 @@ static void start_vmx(void)
 	vmxon_region.revision_id = revision;
 	l1_vmcs12.revision_id = revision;
 	l1_check_vmx("VMXON", (uint64_t)&vmxon_region, vmx_on(l1.pv, (uint64_t)&vmxon_region));
+	if (l1.pv) {
+		uint64_t none = 0;
+		l1_check_vmx("PV_FRAME", (uint64_t)&l1_l2_regs, vmx_pv_call(PV_FRAME, (uint64_t)&l1_l2_regs, &none, 0));
+	}
 	l1_check_vmx("VMCLEAR", (uint64_t)&l1_vmcs12, vmx_clear(l1.pv, (uint64_t)&l1_vmcs12));
 	l1_check_vmx("VMPTRLD", (uint64_t)&l1_vmcs12, vmx_ptrld(l1.pv, (uint64_t)&l1_vmcs12));
 }

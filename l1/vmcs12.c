@@ -156,7 +156,7 @@ static void write_host_state(void)
 	WRITE(HOST_IA32_SYSENTER_CS, 0);
 	WRITE(HOST_IA32_SYSENTER_ESP, 0);
 	WRITE(HOST_IA32_SYSENTER_EIP, 0);
-	WRITE(HOST_RSP, (uint64_t)l1_exit_stack_top);
+	WRITE(HOST_RSP, (uint64_t)(l1.pv ? (uint8_t *)&l1_l2_regs : l1_exit_stack_top));
 	WRITE(HOST_RIP, (uint64_t)(l1.pv ? l1_exit_entry_pv : l1_exit_entry_real));
 }
 

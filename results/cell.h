@@ -73,7 +73,7 @@ struct cell_sample {
 /** One entry of L1's exit log, as read back (abi/boot_info.h). */
 struct cell_log_entry {
 	uint32_t reason, instruction_length;
-	uint64_t qualification, guest_rip, interruption_info;
+	uint64_t qualification, guest_rip, interruption_info, idt_vectoring_info, guest_physical_address;
 };
 
 /**

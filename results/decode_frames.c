@@ -128,16 +128,17 @@ static int take_samples(const msgpack_object *map, struct cell_result *result)
 static int take_log(const msgpack_object *map, struct cell_result *result)
 {
 	const msgpack_object_array *log = unpack_array(map, "log");
-	uint64_t numbers[5];
+	uint64_t numbers[7] = {0};
 
 	unpack_uint(map, "log_count", &result->log_count);
 	if (!log)
 		return result->log_count ? -EBADMSG : 0;
 	for (uint32_t i = 0; i < log->size && i < CELL_LOG_MAX; i++) {
-		if (take_numbers(&log->ptr[i], numbers, 5))
+		/* Files of before the lab have the first five. */
+		if (take_numbers(&log->ptr[i], numbers, 7) && take_numbers(&log->ptr[i], numbers, 5))
 			return -EBADMSG;
-		result->log[i] = (struct cell_log_entry){
-		        (uint32_t)numbers[0], (uint32_t)numbers[1], numbers[2], numbers[3], numbers[4]};
+		result->log[i] = (struct cell_log_entry){(uint32_t)numbers[0], (uint32_t)numbers[1], numbers[2],
+		        numbers[3], numbers[4], numbers[5], numbers[6]};
 	}
 	/* Entries a reader may look at: as many as there are. */
 	if (result->log_count < CELL_LOG_MAX && result->log_count > log->size)

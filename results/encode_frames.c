@@ -154,12 +154,14 @@ static void pack_log(struct buffer *payload, const struct cell_result *result)
 	for (uint64_t i = 0; i < count; i++) {
 		const struct cell_log_entry *entry = &result->log[i];
 
-		pack_array(payload, 5);
+		pack_array(payload, 7);
 		pack_uint(payload, entry->reason);
 		pack_uint(payload, entry->instruction_length);
 		pack_uint(payload, entry->qualification);
 		pack_uint(payload, entry->guest_rip);
 		pack_uint(payload, entry->interruption_info);
+		pack_uint(payload, entry->idt_vectoring_info);
+		pack_uint(payload, entry->guest_physical_address);
 	}
 }
 

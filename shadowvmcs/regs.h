@@ -5,6 +5,7 @@
 #ifndef TESTUDO_SHADOWVMCS_REGS_H
 #define TESTUDO_SHADOWVMCS_REGS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** Order of x86 register numbers, as in exit qualifications and instruction information. */
@@ -29,6 +30,9 @@ enum gpr {
 };
 
 struct guest_regs {
+	/** The guest goes on with the general registers it had at its last exit: gpr says nothing. A machine's exit
+	 * clears it. Only a paravirtual L1's (abi/pv_vmx.h, PV_FRAME). */
+	bool kept;
 	uint64_t gpr[GPR_COUNT]; /**< gpr[GPR_RSP] is unused: RSP, RIP and RFLAGS are in the VMCS */
 	uint64_t cr2;
 	uint64_t dr[4];

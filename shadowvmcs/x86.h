@@ -32,6 +32,7 @@
 #define EFER_NXE (1ull << 11)
 
 /* RFLAGS, 2.3. */
+#define RFLAGS_CF (1ull << 0)
 #define RFLAGS_FIXED (1ull << 1)
 #define RFLAGS_TF (1ull << 8)
 #define RFLAGS_IF (1ull << 9)

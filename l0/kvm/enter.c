@@ -4,7 +4,20 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <x86intrin.h>
+
+/* ioctl(vcpu, KVM_RUN, 0) without what the C library does around it: 0, or -errno. */
+static inline int run_ioctl(int vcpu)
+{
+	long result;
+
+	__asm__ volatile("syscall"
+	                 : "=a"(result)
+	                 : "0"(SYS_ioctl), "D"((long)vcpu), "S"(KVM_RUN), "d"(0L)
+	                 : "rcx", "r11", "memory");
+	return (int)result;
+}
 
 /* KVM_RUN until it ends for a reason: 0, -EINTR when kicked, or -errno. */
 static int run_vcpu(struct kvm_machine *m, struct kvm_vm *vm)
@@ -20,8 +33,8 @@ static int run_vcpu(struct kvm_machine *m, struct kvm_vm *vm)
 		run->immediate_exit = 1;
 	if (m->run_log_left)
 		*m->run_log++ = __rdtsc();
-	result = ioctl(vm->vcpu, KVM_RUN, 0);
-	error = errno;
+	result = run_ioctl(vm->vcpu);
+	error = -result;
 	if (m->run_log_left) {
 		*m->run_log++ = __rdtsc();
 		m->run_log_left--;

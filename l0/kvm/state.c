@@ -331,19 +331,22 @@ int kvm_raise(struct kvm_machine *m, struct kvm_vm *vm, uint8_t vector, bool has
 
 /* ---- entry and exit ---- */
 
+/* The registers to run with. `next` holds what the vCPU has, for those that are kept. */
 static void registers_from(struct kvm_regs *next, const struct vmcs *vmcs, const struct guest_regs *regs)
 {
+	next->rsp = vmcs->field[VMCS_GUEST_RSP];
+	next->rip = vmcs->field[VMCS_GUEST_RIP];
+	next->rflags = vmcs->field[VMCS_GUEST_RFLAGS];
+	if (regs->kept)
+		return;
 	next->rax = regs->gpr[GPR_RAX];
 	next->rbx = regs->gpr[GPR_RBX];
 	next->rcx = regs->gpr[GPR_RCX];
 	next->rdx = regs->gpr[GPR_RDX];
 	next->rsi = regs->gpr[GPR_RSI];
 	next->rdi = regs->gpr[GPR_RDI];
-	next->rsp = vmcs->field[VMCS_GUEST_RSP];
 	next->rbp = regs->gpr[GPR_RBP];
 	memcpy(&next->r8, &regs->gpr[GPR_R8], 8 * sizeof(uint64_t));
-	next->rip = vmcs->field[VMCS_GUEST_RIP];
-	next->rflags = vmcs->field[VMCS_GUEST_RFLAGS];
 }
 
 /* A store that KVM completed before telling (no site named it): done now if L1 gave L2 the page and left RIP alone. */
@@ -364,6 +367,8 @@ static bool registers_same(const struct kvm_regs *now, const struct vmcs *vmcs, 
 {
 	const uint64_t *gpr = regs->gpr;
 
+	if (regs->kept)
+		return ((now->rsp ^ vmcs->field[VMCS_GUEST_RSP]) | (now->rflags ^ vmcs->field[VMCS_GUEST_RFLAGS])) == 0;
 	return ((now->rax ^ gpr[GPR_RAX]) | (now->rbx ^ gpr[GPR_RBX]) | (now->rcx ^ gpr[GPR_RCX]) |
 	               (now->rdx ^ gpr[GPR_RDX]) | (now->rsi ^ gpr[GPR_RSI]) | (now->rdi ^ gpr[GPR_RDI]) |
 	               (now->rbp ^ gpr[GPR_RBP]) | (now->r8 ^ gpr[GPR_R8]) | (now->r9 ^ gpr[GPR_R9]) |
@@ -399,7 +404,7 @@ static int load_registers(struct kvm_machine *m, struct kvm_vm *vm, const struct
         const struct guest_regs *regs, bool may_arrive)
 {
 	struct kvm_regs *loaded = &vm->run->s.regs.regs;
-	struct kvm_regs next;
+	struct kvm_regs next = *loaded;
 	bool arrives = may_arrive;
 	int error = 0;
 
@@ -452,6 +457,7 @@ void kvm_store_registers(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *
 {
 	const struct kvm_regs *now = &vm->run->s.regs.regs;
 
+	regs->kept = false;
 	regs->gpr[GPR_RAX] = now->rax;
 	regs->gpr[GPR_RBX] = now->rbx;
 	regs->gpr[GPR_RCX] = now->rcx;

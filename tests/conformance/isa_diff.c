@@ -75,7 +75,7 @@ static bool same_error(const struct isa_state *soft, const struct isa_state *nat
 }
 
 /*
- * CMPS reads two operands. Where both fault, one with #PF and one with #GP, processors differ in which comes first: Zen
+ * CMPS reads two operands. Where both fault, processors differ in which comes first: Zen
  * 1 (family 17h model 1) takes (R)DI's, later ones (R)SI's. Nothing else may differ.
  */
 static bool same_compare_fault(const struct isa_case *c, const struct isa_state *soft, const struct isa_state *native)
@@ -84,8 +84,7 @@ static bool same_compare_fault(const struct isa_case *c, const struct isa_state 
 
 	for (uint8_t i = 0; i < c->length && (opcode & 0xfe) != 0xa6; i++)
 		opcode = c->code[i];
-	return (opcode & 0xfe) == 0xa6 && soft->vector != native->vector &&
-	       (soft->vector == VECTOR_PF || soft->vector == VECTOR_GP) &&
+	return (opcode & 0xfe) == 0xa6 && (soft->vector == VECTOR_PF || soft->vector == VECTOR_GP) &&
 	       (native->vector == VECTOR_PF || native->vector == VECTOR_GP) && soft->rip == native->rip &&
 	       soft->rflags == native->rflags && !memcmp(soft->gpr, native->gpr, sizeof(soft->gpr));
 }

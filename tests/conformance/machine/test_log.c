@@ -32,7 +32,9 @@ static void compare(const struct behave_cell *a, const struct behave_cell *b, co
 		const struct cell_log_entry *x = &a->result.log[i], *y = &b->result.log[i];
 		const bool same = x->reason == y->reason && x->qualification == y->qualification &&
 		                  x->instruction_length == y->instruction_length && x->guest_rip == y->guest_rip &&
-		                  x->interruption_info == y->interruption_info;
+		                  x->interruption_info == y->interruption_info &&
+		                  x->idt_vectoring_info == y->idt_vectoring_info &&
+		                  x->guest_physical_address == y->guest_physical_address;
 		behave_check(same,
 		        "%s, %s, entry %lu: %s qualification %lx length %u RIP %lx interruption %lx; "
 		        "%s qualification %lx length %u RIP %lx interruption %lx",

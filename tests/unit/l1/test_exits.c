@@ -405,6 +405,8 @@ START_TEST(exit_log_keeps_the_first_exits)
 		ck_assert_uint_eq(log[i].qualification, QUALIFICATION(TESTDEV_PORT_PIO, 0, 4));
 		ck_assert_uint_eq(log[i].guest_rip, FIXTURE_RIP + i);
 		ck_assert_uint_eq(log[i].interruption_info, 0);
+		ck_assert_uint_eq(log[i].idt_vectoring_info, 0);
+		ck_assert_uint_eq(log[i].guest_physical_address, 0);
 	}
 	ck_assert_uint_eq(l1.boot->stamps.l1_handler_begin, l1_read_tsc());
 	ck_assert_uint_eq(l1.boot->stamps.l1_handler_end, l1_read_tsc());
