@@ -13,10 +13,11 @@
  * in RAX.
  *
  * PV_FRAME gives L0 a place for L2's registers: RCX = the L1-physical address of 15 quadwords, RAX, RCX, RDX, RBX, RBP,
- * RSI, RDI, R8 to R15, 8-byte aligned. From then on a reflected exit finds L2's registers there, and a VMRESUME takes
- * them from there; L1's own are at HOST_RIP what they were at its VMRESUME. So where HOST_RIP is the instruction behind
- * the VMRESUME, HOST_RSP is RSP there and RFLAGS is 2, nothing of L1's vCPU changes at a reflected exit. A VMRESUME
- * that fails sets CF.
+ * RSI, RDI, R8 to R15, 8-byte aligned. From then on a reflected exit finds L2's registers there, a VMRESUME takes them
+ * from there, and L1's own are undefined at HOST_RIP, RSP apart. L1 issues VMRESUME at one place only, with RSP and
+ * RFLAGS always the same. Where HOST_RIP is the instruction behind it, HOST_RSP is that RSP and RFLAGS is 2, nothing of
+ * L1's vCPU changes at a reflected exit and nothing of it need be read at the VMRESUME. A VMRESUME that fails sets CF;
+ * the result is in RAX.
  *
  * Instructions KVM keeps to itself are found through the site table (sites.h) and replaced by `out %al, $SITE_PORT`.
  */

@@ -83,6 +83,9 @@ struct machine_ops {
 	/** Bring the stale fields of `vmcs` up to date. NULL when caps.on_demand is empty. */
 	void (*fetch)(struct machine *machine, struct vmcs *vmcs);
 
+	/** After an exit that left regs->kept set: fill in gpr, and clear it. NULL: no exit does. 0 or -errno. */
+	int (*fetch_registers)(struct machine *machine, struct vmcs *vmcs, struct guest_regs *regs);
+
 	/** Make the current or next enter return -EINTR soon. Async-signal-safe and callable from another thread. */
 	void (*kick)(struct machine *machine);
 

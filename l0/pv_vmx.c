@@ -100,11 +100,9 @@ static int check_refused(struct vmm *vmm, const struct vmx_outcome *outcome)
 
 /* ---- L2's registers in L1's memory ---- */
 
-/* Numbers of the registers in the frame: all but RSP, which is in the VMCS. */
-static inline unsigned frame_gpr(unsigned i)
-{
-	return i < GPR_RSP ? i : i + 1;
-}
+/* The frame has the registers in order of number, without RSP, which is in the VMCS. */
+#define FRAME_LOW GPR_RSP
+#define FRAME_HIGH (PV_FRAME_REGISTERS - FRAME_LOW)
 
 static void frame_set(struct vmm *vmm, uint64_t gpa, struct vmx_outcome *outcome)
 {
@@ -120,15 +118,16 @@ static inline void frame_take(struct vmm *vmm)
 {
 	if (!vmm->l2_frame)
 		return;
-	for (unsigned i = 0; i < PV_FRAME_REGISTERS; i++)
-		vmm->regs.gpr[frame_gpr(i)] = vmm->l2_frame[i];
+	memcpy(vmm->regs.gpr, vmm->l2_frame, FRAME_LOW * sizeof(uint64_t));
+	memcpy(vmm->regs.gpr + GPR_RSP + 1, vmm->l2_frame + FRAME_LOW, FRAME_HIGH * sizeof(uint64_t));
+	vmm->regs.kept = false;
 	vmm->frame_due = true;
 }
 
 void pv_frame_put(struct vmm *vmm)
 {
-	for (unsigned i = 0; i < PV_FRAME_REGISTERS; i++)
-		vmm->l2_frame[i] = vmm->regs.gpr[frame_gpr(i)];
+	memcpy(vmm->l2_frame, vmm->regs.gpr, FRAME_LOW * sizeof(uint64_t));
+	memcpy(vmm->l2_frame + FRAME_LOW, vmm->regs.gpr + GPR_RSP + 1, FRAME_HIGH * sizeof(uint64_t));
 	vmm->frame_due = false;
 	vmm->regs.kept = true;
 }
@@ -158,6 +157,11 @@ static int pv_vmx_call(struct vmm *vmm, uint16_t port)
 		nested_vmx_instruction(&vmm->nested, reason, &operands, &outcome);
 	}
 	note(vmm, reason, operands.encoding, (enum vmx_outcome_kind)outcome.kind);
+	/* A VMRESUME may have left L1's registers in the machine (PV_FRAME); one that fails gives L1 a result in RAX.
+	 */
+	if (vmm->regs.kept && outcome.kind != VMX_ENTERED &&
+	        vmm->ops->fetch_registers(vmm->machine, &vmm->vmcs01, &vmm->regs))
+		return vmm_fail(vmm, -EIO, "%s", vmm->machine->error);
 	pv_complete(vmm, &outcome, op == PV_VMREAD || op == PV_VMPTRST);
 	if (outcome.kind == VMX_ENTERED) {
 		if (op == PV_VMRESUME)

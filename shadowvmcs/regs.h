@@ -30,8 +30,9 @@ enum gpr {
 };
 
 struct guest_regs {
-	/** The guest goes on with the general registers it had at its last exit: gpr says nothing. A machine's exit
-	 * clears it. Only a paravirtual L1's (abi/pv_vmx.h, PV_FRAME). */
+	/** gpr says nothing: the machine has the general registers, or nobody needs them. Only a paravirtual L1's
+	 * (abi/pv_vmx.h, PV_FRAME): set by L0 when it enters L1; left set after an exit by a machine that gives them
+	 * when asked (fetch_registers). */
 	bool kept;
 	uint64_t gpr[GPR_COUNT]; /**< gpr[GPR_RSP] is unused: RSP, RIP and RFLAGS are in the VMCS */
 	uint64_t cr2;

@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <x86intrin.h>
 
+#include "abi/pv_vmx.h"
+
 /* ioctl(vcpu, KVM_RUN, 0) without what the C library does around it: 0, or -errno. */
 static inline int run_ioctl(int vcpu)
 {
@@ -19,13 +21,32 @@ static inline int run_ioctl(int vcpu)
 	return (int)result;
 }
 
-/* KVM_RUN until it ends for a reason: 0, -EINTR when kicked, or -errno. */
-static int run_vcpu(struct kvm_machine *m, struct kvm_vm *vm)
+/*
+ * L1 was entered with registers that nobody needs. At its VMRESUME they are not needed either, RIP, RSP and RFLAGS are
+ * what they were at the one before, and regs->kept stays; at any other exit they are, and are read now where KVM was
+ * not asked to leave them in kvm_run.
+ */
+static int settle_registers(struct kvm_vm *vm, struct guest_regs *regs, bool left, int result)
 {
+	const struct kvm_run *run = vm->run;
+	const bool resume = result >= 0 && run->exit_reason == KVM_EXIT_IO && run->io.port == PV_VMRESUME_PORT &&
+	                    run->io.direction == KVM_EXIT_IO_OUT && run->io.count == 1;
+
+	vm->expects_resume = resume;
+	if (left && resume)
+		return 0;
+	regs->kept = false;
+	return left ? ioctl(vm->vcpu, KVM_GET_REGS, &vm->run->s.regs.regs) : 0;
+}
+
+/* KVM_RUN until it ends for a reason: 0, -EINTR when kicked, or -errno. */
+static int run_vcpu(struct kvm_machine *m, struct kvm_vm *vm, struct guest_regs *regs)
+{
+	const bool leaves = regs->kept && vm->expects_resume;
 	struct kvm_run *run = vm->run;
 	int result, error;
 
-	run->kvm_valid_regs = KVM_SYNC_X86_REGS;
+	run->kvm_valid_regs = leaves ? 0 : KVM_SYNC_X86_REGS;
 	m->running = vm;
 	/* kvm_kick sets `kicked` and then immediate_exit of the VM it finds in `running`: whichever order the two
 	 * threads or the signal run in, one of the two is seen here or by KVM_RUN. */
@@ -41,6 +62,8 @@ static int run_vcpu(struct kvm_machine *m, struct kvm_vm *vm)
 	}
 	m->running = NULL;
 	run->immediate_exit = 0;
+	if (regs->kept && settle_registers(vm, regs, leaves, result))
+		return kvm_fail(m, -errno, "KVM_GET_REGS failed at level %u: %s", vm->level, strerror(errno));
 	if (result >= 0)
 		return 0;
 	run->kvm_dirty_regs = 0;
@@ -67,7 +90,7 @@ int kvm_enter(struct machine *machine, struct vmcs *vmcs, struct guest_regs *reg
 	if (m->deadline != m->armed)
 		kvm_arm(m);
 	do {
-		outcome = run_vcpu(m, vm);
+		outcome = run_vcpu(m, vm, regs);
 		if (outcome == 0)
 			outcome = kvm_exit_take(m, vm, vmcs);
 	} while (outcome == KVM_RUN_AGAIN);

@@ -90,6 +90,9 @@ struct kvm_vm {
 	uint64_t rip_after; /**< level's RIP behind the MMIO write of the last exit */
 	struct kvm_store store;
 	struct kvm_slots slots;
+	/** Level 1: the last exit after a reflected one was the VMRESUME, so the next will be: its registers are left
+	 * where they are (PV_FRAME of abi/pv_vmx.h). */
+	bool expects_resume;
 };
 
 /** What L2 has in a vCPU and no VMCS field holds, on its way from one VM to another. */
@@ -198,9 +201,11 @@ struct vmcs_mask kvm_on_demand(void);
 /** Load what the next KVM_RUN needs to run `vmcs` with `regs`; consumes vmcs->dirty and the event to inject. 0 or
  * -errno with base.error. */
 int kvm_load(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, const struct guest_regs *regs);
-/** After KVM_RUN: general registers into vmcs and regs; the rest becomes stale. */
+/** After KVM_RUN: general registers into vmcs and regs (regs->kept: not gpr); the rest becomes stale. */
 void kvm_store_registers(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, struct guest_regs *regs);
 void kvm_fetch(struct machine *machine, struct vmcs *vmcs);
+/** The general registers that an exit left in the vCPU. */
+int kvm_fetch_registers(struct machine *machine, struct vmcs *vmcs, struct guest_regs *regs);
 /** L2 leaves the VM it ran in last (its EPT12 changed): keep its state, in the VMCS and m->carried. */
 void kvm_carry_out(struct kvm_machine *m);
 /** Queue an exception for the vCPU's next run, whatever the VMCS says. */

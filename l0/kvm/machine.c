@@ -208,6 +208,7 @@ const struct machine_ops machine_kvm = {
         .destroy = kvm_machine_destroy,
         .enter = kvm_enter,
         .fetch = kvm_fetch,
+        .fetch_registers = kvm_fetch_registers,
         .kick = kvm_kick,
         .map01 = kvm_map01,
         .unmap01 = kvm_unmap01,

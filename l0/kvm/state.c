@@ -453,11 +453,8 @@ int kvm_load(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, const 
 	return error;
 }
 
-void kvm_store_registers(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, struct guest_regs *regs)
+static inline void store_general(struct guest_regs *regs, const struct kvm_regs *now)
 {
-	const struct kvm_regs *now = &vm->run->s.regs.regs;
-
-	regs->kept = false;
 	regs->gpr[GPR_RAX] = now->rax;
 	regs->gpr[GPR_RBX] = now->rbx;
 	regs->gpr[GPR_RCX] = now->rcx;
@@ -466,6 +463,26 @@ void kvm_store_registers(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *
 	regs->gpr[GPR_RDI] = now->rdi;
 	regs->gpr[GPR_RBP] = now->rbp;
 	memcpy(&regs->gpr[GPR_R8], &now->r8, 8 * sizeof(uint64_t));
+}
+
+int kvm_fetch_registers(struct machine *machine, struct vmcs *vmcs, struct guest_regs *regs)
+{
+	struct kvm_machine *m = kvm_of(machine);
+	struct kvm_vm *vm = kvm_vm_of(m, vmcs);
+
+	if (ioctl(vm->vcpu, KVM_GET_REGS, &vm->run->s.regs.regs) < 0)
+		return kvm_fail(m, -errno, "KVM_GET_REGS failed at level %u: %s", vm->level, strerror(errno));
+	regs->kept = false;
+	store_general(regs, &vm->run->s.regs.regs);
+	return 0;
+}
+
+void kvm_store_registers(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, struct guest_regs *regs)
+{
+	const struct kvm_regs *now = &vm->run->s.regs.regs;
+
+	if (!regs->kept)
+		store_general(regs, now);
 	vmcs_store(vmcs, VMCS_GUEST_RSP, now->rsp);
 	vmcs->field[VMCS_GUEST_RIP] = now->rip;
 	vmcs_mask_set(&vmcs->written, VMCS_GUEST_RIP); /* exit.c may have written it before */
