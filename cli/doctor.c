@@ -7,7 +7,9 @@
 
 #include "cli/command.h"
 #include "cli/host.h"
+#include "l0/kvm_module.h"
 #include "l0/machine.h"
+#include "lab/lab.h"
 
 static void print_state(bool good, const char *what, const char *text)
 {
@@ -15,6 +17,24 @@ static void print_state(bool good, const char *what, const char *text)
 
 	printf("  %s%-4s%s %-10s %s\n", colours ? (good ? "\033[32m" : "\033[33m") : "", good ? "yes" : "no",
 	        colours ? "\033[0m" : "", what, text);
+}
+
+static const char *on_or_off(enum kvm_module_switch value)
+{
+	return value == KVM_MODULE_ON ? "on" : value == KVM_MODULE_OFF ? "off" : "unknown";
+}
+
+/* Of nvmx also which features of the processor the kernel's nesting uses. */
+static const char *ready_text(const struct machine_ops *machine, char *text, size_t bytes)
+{
+	struct kvm_module module;
+
+	if (!machine->multiplexes)
+		return "ready";
+	kvm_module_read(&module);
+	snprintf(text, bytes, "ready: kvm_intel nested=1 with EPT %s, VPID %s, VMCS shadowing %s",
+	        on_or_off(module.ept), on_or_off(module.vpid), on_or_off(module.shadow_vmcs));
+	return text;
 }
 
 /* How many machines can run here. */
@@ -25,9 +45,11 @@ static size_t print_machines(void)
 	puts("Machines");
 	for (size_t i = 0; machines[i]; i++) {
 		struct refusal why = {""};
+		char text[160];
 		int status = machines[i]->probe(&why);
 
-		print_state(!status, machines[i]->name, status ? why.text : "ready");
+		print_state(
+		        !status, machines[i]->name, status ? why.text : ready_text(machines[i], text, sizeof(text)));
 		usable += !status;
 	}
 	if (!machine_find("kvm"))
@@ -35,6 +57,17 @@ static size_t print_machines(void)
 	if (!machine_find("soft"))
 		print_state(false, "soft", "this binary was built without it (-Dsoft=disabled, or no Zydis)");
 	return usable;
+}
+
+static void print_lab(void)
+{
+	char why[256], cache[2048], text[2200];
+	const int error = lab_check(why, sizeof(why));
+
+	puts("Lab");
+	lab_cache_folder(cache, sizeof(cache));
+	snprintf(text, sizeof(text), "ready: testudo lab run; downloads are kept in %s", cache);
+	print_state(!error, "bochs", error ? why : text);
 }
 
 static void print_tools(void)
@@ -68,6 +101,7 @@ static int run_doctor(int argc, char **argv)
 	free(info);
 	usable = print_machines();
 	print_tools();
+	print_lab();
 	if (!usable)
 		return command_error("doctor", "no machine can run here: see the reasons above");
 	return COMMAND_OK;

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "l0/l0.h"
 #include "results/writer.h"
 
 /* First line of a small file; false when it cannot be read. */
@@ -86,6 +87,8 @@ void host_describe(struct run_info *info)
 	run_info_set(info, "testudo", "%s", TESTUDO_VERSION);
 	if (gmtime_r(&now, &utc) && strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%SZ", &utc))
 		run_info_set(info, "date", "%s", line);
+	if (l0_instruction_clock())
+		run_info_set(info, "time_unit", "instructions (the lab: a model of this CPU in Bochs)");
 	if (!uname(&names))
 		run_info_set(info, "kernel", "%s %s %s", names.sysname, names.release, names.machine);
 	if (read_cpuinfo("model name", line, sizeof(line)))

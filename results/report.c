@@ -281,7 +281,7 @@ static bool has_breakdown(const struct summary_row *row)
 }
 
 /* The workload to break down: cpuid, the papers' example, or the first there is. NULL = none. */
-static const char *breakdown_workload(const struct summary *summary)
+static const char *breakdown_workload(const struct summary *summary, const char **unit)
 {
 	const char *first = NULL;
 
@@ -290,6 +290,7 @@ static const char *breakdown_workload(const struct summary *summary)
 
 		if (!has_breakdown(&summary->rows[i]))
 			continue;
+		*unit = summary->rows[i].unit;
 		if (!strcmp(workload, "cpuid"))
 			return workload;
 		first = first ? first : workload;
@@ -299,14 +300,14 @@ static const char *breakdown_workload(const struct summary *summary)
 
 void report_print_breakdown(FILE *out, const struct summary *summary)
 {
-	const char *workload = breakdown_workload(summary);
+	const char *unit = "cycles", *workload = breakdown_workload(summary, &unit);
 
 	if (!workload)
 		return;
 	fprintf(out,
-	        "\nWhere a nested round trip goes: median cycles of each part, and its share of the median total\n"
+	        "\nWhere a nested round trip goes: median %s of each part, and its share of the median total\n"
 	        "L1 and L2 with the switches to and from them; reflect, L1's exits and merge are L0's work\n%-31s",
-	        "");
+	        unit, "");
 	for (int part = 0; part < ROUNDTRIP_PARTS; part++)
 		fprintf(out, "%15s", roundtrip_part_name((enum roundtrip_part)part));
 	fputc('\n', out);

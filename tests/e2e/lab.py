@@ -61,13 +61,12 @@ def export(folder):
     return json.loads(done.stdout)
 
 
-def boot(folder, with_cases):
-    command = "testudo run /matrix.ini -o /tmp/run --reload-kvm --no-table; s=$?; cp /tmp/run/run.tdo /out/; "
-    files = ["--file", os.path.join(folder, "matrix.ini")]
-    if with_cases:
-        command += "testudo boot --machine nvmx /vmx_cases.elf >/out/cases.txt; "
-        files += ["--file", vmx_cases]
-    out = os.path.join(folder, "cases" if with_cases else "again")
+# Both boots are of the same image: another file in it would be another run.
+def boot(folder, name):
+    command = ("testudo run /matrix.ini -o /tmp/run --reload-kvm --no-table; s=$?; cp /tmp/run/run.tdo /out/; "
+               "testudo boot --machine nvmx /vmx_cases.elf >/out/cases.txt; ")
+    files = ["--file", os.path.join(folder, "matrix.ini"), "--file", vmx_cases]
+    out = os.path.join(folder, name)
     done = run([testudo, "lab", "shell", *files, "--output", out, "--timeout", "600", command + "exit $s"])
     if done.returncode and not os.path.exists(os.path.join(out, "run.tdo")):
         for reason in ("is missing", "cannot be downloaded", "no kernel package", "there is no "):
@@ -138,7 +137,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "matrix.ini"), "w") as file:
             file.write(MATRIX)
-        first, second = boot(folder, True), boot(folder, False)
+        first, second = boot(folder, "first"), boot(folder, "again")
         if failures:
             sys.exit(1)
         document = export(first)
