@@ -158,10 +158,11 @@ START_TEST(lazy_ept02_repairs_each_first_touch)
 }
 END_TEST
 
-START_TEST(exit_log_reads_its_five_fields)
+START_TEST(exit_log_reads_its_seven_fields)
 {
 	struct l1_expected_settings settings = {.workload = "cpuid", .vmcs_mode = BOOT_VMCS_TRAP, .exit_log = true};
-	const unsigned l1_exits[3] = {4 + 3, 12, 56};
+	/* Of the seven, profile minimal reads two by itself, kvm all but the guest-physical address, haxm all. */
+	const unsigned l1_exits[3] = {4 + 5, 12 + 1, 56};
 	struct l1_expected expected;
 
 	for (unsigned profile = 0; profile < 3; profile++) {
@@ -196,7 +197,7 @@ int main(void)
 	tcase_add_loop_test(tcase, shadowed_and_direct_counts, 0, cases);
 	tcase_add_test(tcase, on_demand_fields_cost_a_call);
 	tcase_add_test(tcase, lazy_ept02_repairs_each_first_touch);
-	tcase_add_test(tcase, exit_log_reads_its_five_fields);
+	tcase_add_test(tcase, exit_log_reads_its_seven_fields);
 	tcase_add_test(tcase, unknown_workload_is_refused);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
