@@ -252,6 +252,8 @@ START_TEST(a_failed_launch_is_marked)
 	/* VMfailValid, error 5: VMRESUME with a VMCS that was not launched. */
 	ck_assert_uint_eq(PV_VMX_RESULT_KIND(s.vmm.regs.gpr[GPR_RAX]), PV_VMX_RESULT_FAIL_VALID);
 	ck_assert_uint_eq(PV_VMX_RESULT_ERROR(s.vmm.regs.gpr[GPR_RAX]), 5);
+	/* What an L1 with a frame looks at, behind its VMRESUME. */
+	ck_assert_uint_eq(vmcs_get(&s.vmm.vmcs01, VMCS_GUEST_RFLAGS) & RFLAGS_CF, RFLAGS_CF);
 }
 END_TEST
 
@@ -267,9 +269,23 @@ START_TEST(vmread_gives_the_value)
 }
 END_TEST
 
+/* A frame stands in L1's memory, aligned, whole: nothing else is taken. */
+START_TEST(a_frame_outside_memory_is_refused)
+{
+	const uint64_t places[] = {0x2004, ~7ull, 1ull << 40, 0x2000};
+	const struct script_exit exits[] = {PV(PV_FRAME, places[_i], 0), {.error = -EIO}};
+	const bool good = places[_i] == 0x2000;
+
+	start(exits, COUNT(exits));
+	ck_assert_int_eq(vmm_run(&s.vmm), -EIO);
+	ck_assert_uint_eq(s.vmm.regs.gpr[GPR_RAX], good ? PV_VMX_RESULT_SUCCEED : PV_VMX_RESULT_FAIL_INVALID);
+	ck_assert(good == (s.vmm.l2_frame != NULL));
+}
+END_TEST
+
 START_TEST(an_unknown_call_is_ud)
 {
-	static const uint64_t calls[] = {0, 13, PV_VMLAUNCH, PV_VMRESUME, ~0ull};
+	static const uint64_t calls[] = {0, PV_FRAME + 1, PV_VMLAUNCH, PV_VMRESUME, ~0ull};
 	struct script_exit exits[] = {PV(calls[_i], 0, 0), {.error = -EIO}};
 
 	start(exits, COUNT(exits));
@@ -292,6 +308,7 @@ static void add(TCase *tests)
 	tcase_add_test(tests, a_vmx_abort_on_reflection_ends_the_guest);
 	tcase_add_test(tests, a_failed_launch_is_marked);
 	tcase_add_test(tests, vmread_gives_the_value);
+	tcase_add_loop_test(tests, a_frame_outside_memory_is_refused, 0, 4);
 	tcase_add_loop_test(tests, an_unknown_call_is_ud, 0, 5);
 }
 
