@@ -25,7 +25,7 @@ struct command {
 };
 
 extern const struct command command_doctor, command_run, command_report, command_plot, command_export, command_boot,
-        command_lab, command_lab_send, command_help;
+        command_lab, command_lab_send, command_reproduce, command_help;
 extern const struct command *const commands[];
 
 /** Print "testudo NAME: sentence" to standard error; returns COMMAND_FAILED. */

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 struct embedded_file {
-	const char *name; /**< file name without its folder */
+	const char *name; /**< file name without its folder; of papers: "papers/PAPER/NAME" */
 	const char *data; /**< NUL follows the last byte */
 	size_t size;
 };

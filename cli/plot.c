@@ -5,37 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/embed.h"
+#include "cli/gnuplot.h"
 #include "cli/host.h"
 #include "results/plot.h"
-
-/* A script the user may have edited stays as it is. */
-static int copy_script(const char *folder, const struct embedded_file *script, bool replace)
-{
-	char path[4300];
-	FILE *file;
-	bool failed;
-
-	snprintf(path, sizeof(path), "%s/%s", folder, script->name);
-	if (!replace && !access(path, F_OK))
-		return 0;
-	file = fopen(path, "we");
-	if (!file)
-		return -errno;
-	failed = fwrite(script->data, 1, script->size, file) != script->size;
-	failed |= fclose(file) != 0;
-	return failed ? -EIO : 0;
-}
 
 static bool is_script(const struct embedded_file *file)
 {
 	size_t length = strlen(file->name);
 
-	return length > 3 && !strcmp(file->name + length - 3, ".gp");
+	/* Papers have scripts of their own (reproduce.c). */
+	return length > 3 && !strcmp(file->name + length - 3, ".gp") && !strchr(file->name, '/');
 }
 
 /* Scripts that draw; style.gp only sets looks. */
@@ -65,7 +48,7 @@ static int write_inputs(const char *run, const char *folder, bool replace)
 	for (size_t i = 0; !status && embedded_at(i); i++) {
 		if (!is_script(embedded_at(i)))
 			continue;
-		status = copy_script(folder, embedded_at(i), replace);
+		status = gnuplot_copy(folder, embedded_at(i), replace);
 		if (status)
 			snprintf(why, sizeof(why), "%.150s/%s cannot be written: %s", folder, embedded_at(i)->name,
 			        strerror(-status));
@@ -73,25 +56,6 @@ static int write_inputs(const char *run, const char *folder, bool replace)
 	summary_free(&summary);
 	reader_close(reader);
 	return status ? command_error("plot", "%s", why) : COMMAND_OK;
-}
-
-static int run_gnuplot(const char *gnuplot, const char *folder, const char *script)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid < 0)
-		return command_error("plot", "no process for gnuplot: %s", strerror(errno));
-	if (!pid) {
-		if (!chdir(folder))
-			execl(gnuplot, "gnuplot", script, (char *)NULL);
-		_exit(127);
-	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		return command_error("plot", "gnuplot failed on %s/%s; its message is above", folder, script);
-	return COMMAND_OK;
 }
 
 /* Name the pictures of one script: <script>-<machine>.svg. */
@@ -141,7 +105,7 @@ static int run_plot(int argc, char **argv)
 	for (size_t i = 0; embedded_at(i) && !status; i++) {
 		if (!draws(embedded_at(i)))
 			continue;
-		status = run_gnuplot(gnuplot, folder, embedded_at(i)->name);
+		status = gnuplot_run("plot", gnuplot, folder, embedded_at(i)->name);
 		if (!status)
 			print_pictures(folder, embedded_at(i)->name);
 	}

@@ -74,28 +74,42 @@ static int parser_handle(void *user, const char *section, const char *name, cons
 	return 1;
 }
 
-int costs_read(struct costs *costs, const char *path, char *why, size_t why_bytes)
+/* What only the whole file shows; `status` is inih's. */
+static int conclude(struct parser *parser, int status)
 {
-	struct parser parser = {.costs = costs, .why = why, .why_bytes = why_bytes};
 	bool any = false;
-	int status;
 
-	memset(costs, 0, sizeof(*costs));
-	snprintf(costs->name, sizeof(costs->name), "%s", path);
-	status = ini_parse(path, parser_handle, &parser);
 	if (status < 0)
-		parser_fail(&parser, -ENOENT, "the costs file cannot be read: %s", strerror(errno));
+		parser_fail(parser, -ENOENT, "the costs file cannot be read: %s", strerror(errno));
 	else if (status > 0)
-		parser_fail(&parser, -EINVAL, "line %d is neither [unit], key = value nor a comment", status);
+		parser_fail(parser, -EINVAL, "line %d is neither [unit], key = value nor a comment", status);
 	for (int unit = 0; unit < COST_UNIT_COUNT; unit++) {
-		any = any || parser.named[unit];
-		if (parser.named[unit] && !costs->source[unit][0])
-			parser_fail(&parser, -EINVAL, "[%s] has no source: say where the figure comes from",
+		any = any || parser->named[unit];
+		if (parser->named[unit] && !parser->costs->source[unit][0])
+			parser_fail(parser, -EINVAL, "[%s] has no source: say where the figure comes from",
 			        cost_unit_infos[unit].name);
 	}
 	if (!any)
-		parser_fail(&parser, -ENODATA, "the costs file prices nothing: give it a section such as [switch]");
-	return parser.error;
+		parser_fail(parser, -ENODATA, "the costs file prices nothing: give it a section such as [switch]");
+	return parser->error;
+}
+
+int costs_read(struct costs *costs, const char *path, char *why, size_t why_bytes)
+{
+	struct parser parser = {.costs = costs, .why = why, .why_bytes = why_bytes};
+
+	memset(costs, 0, sizeof(*costs));
+	snprintf(costs->name, sizeof(costs->name), "%s", path);
+	return conclude(&parser, ini_parse(path, parser_handle, &parser));
+}
+
+int costs_parse(struct costs *costs, const char *text, const char *name, char *why, size_t why_bytes)
+{
+	struct parser parser = {.costs = costs, .why = why, .why_bytes = why_bytes};
+
+	memset(costs, 0, sizeof(*costs));
+	snprintf(costs->name, sizeof(costs->name), "%s", name);
+	return conclude(&parser, ini_parse_string(text, parser_handle, &parser));
 }
 
 /* The unit of L0's own work on exits of this kind; every exit costs a switch besides. */
@@ -115,27 +129,47 @@ static enum cost_unit unit_of(const struct aggregate_row *exits)
 	}
 }
 
-double costs_per_op(const struct costs *costs, const struct summary_row *row, struct reader *reader)
+/* A transition between vmcs12 and vmcs02, of which merge=full copies all. */
+static bool copies_fields(enum cost_unit unit)
 {
-	struct aggregate aggregate = {0};
-	double cycles;
+	return unit == COST_REFLECT || unit == COST_MERGE;
+}
 
-	if (!row->cell->virtual_time || !row->have_cost || !row->have_exits || !row->stats.ops ||
-	        aggregate_cell(&aggregate, reader, row->index)) {
-		aggregate_free(&aggregate);
-		return -1;
-	}
-	cycles = row->stats.op.median * costs->cycles[COST_INSTRUCTION];
-	for (size_t i = 0; i < aggregate.count; i++) {
+int costs_parts_per_op(
+        const struct costs *costs, const struct summary_row *row, struct reader *reader, struct cost_parts *parts)
+{
+	const bool full = !strcmp(row->cell->cell.value[CELL_MERGE], "full");
+	struct aggregate aggregate = {0};
+	int status;
+
+	memset(parts, 0, sizeof(*parts));
+	if (!row->cell->virtual_time || !row->have_cost || !row->have_exits || !row->stats.ops)
+		return -ENODATA;
+	status = aggregate_cell(&aggregate, reader, row->index);
+	parts->instructions = row->stats.op.median * costs->cycles[COST_INSTRUCTION];
+	for (size_t i = 0; i < aggregate.count && !status; i++) {
 		const struct aggregate_row *exits = &aggregate.rows[i];
+		const enum cost_unit unit = unit_of(exits);
+		const double per_op = (double)exits->count / (double)row->stats.ops;
 
 		if (exits->mark || exits->phase != LEDGER_MEASURED)
 			continue;
-		cycles += (double)exits->count / (double)row->stats.ops *
-		          (costs->cycles[COST_SWITCH] + costs->cycles[unit_of(exits)]);
+		parts->switches += per_op * costs->cycles[COST_SWITCH];
+		parts->l0 += per_op * costs->cycles[unit];
+		if (full && copies_fields(unit))
+			parts->l0 += per_op * costs->cycles[COST_FULL_COPY];
 	}
 	aggregate_free(&aggregate);
-	return cycles;
+	return status;
+}
+
+double costs_per_op(const struct costs *costs, const struct summary_row *row, struct reader *reader)
+{
+	struct cost_parts parts;
+
+	if (costs_parts_per_op(costs, row, reader, &parts))
+		return -1;
+	return parts.switches + parts.l0 + parts.instructions;
 }
 
 void costs_apply(const struct costs *costs, struct summary *summary, struct reader *reader)

@@ -40,7 +40,20 @@ struct costs {
 /** Read a costs file. 0, or -errno with a sentence that names the file and what is wrong in it. */
 int costs_read(struct costs *costs, const char *path, char *why, size_t why_bytes);
 
-/** Modelled cycles of one operation; < 0 when the row has no exact counts (measured time, missing records). */
+/** The same from text; `name` is what messages and tables call it. */
+int costs_parse(struct costs *costs, const char *text, const char *name, char *why, size_t why_bytes);
+
+/** Modelled cycles of one operation, by where they go. */
+struct cost_parts {
+	double switches; /**< between a guest and L0 */
+	double l0;
+	double instructions; /**< retired by guests of any level */
+};
+/** 0; -ENODATA: the row has no exact counts (measured time, missing records); -errno. */
+int costs_parts_per_op(const struct costs *costs, const struct summary_row *row, struct reader *reader,
+        struct cost_parts *parts);
+
+/** Their sum: modelled cycles of one operation; < 0 when the row has no exact counts (measured time, missing records). */
 double costs_per_op(const struct costs *costs, const struct summary_row *row, struct reader *reader);
 
 /** Set `modelled` of each row that has one. */

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# A panel for the paper and one below it for each of our sources, with the same rows and bars. Absolute numbers, each panel in
+# its own unit; above the bars the ratio to the first series (column_of_ratio), which is what compares.
+rows = |row_name|
+bars = |series_name|
+width = 0.8 / bars
+at(row, bar) = row + width * (bar - (bars + 1) / 2.0)
+height = 190
+set terminal svg size 260 + 84 * rows, 96 + height * panels font font background "white"
+set output figure.".svg"
+set multiplot layout panels, 1 title title_text font "DejaVu Sans,13"
+set xrange [-0.6 : rows - 0.4]
+set lmargin 11
+set rmargin 3
+set tmargin 2.2
+set bmargin 1.6
+set ytics font small
+set format y "%.0s%c"
+do for [panel=1:panels] {
+	set title sprintf("%s (%s)", panel_name[panel], panel_unit[panel]) offset 0,-0.6
+	set ylabel axis_text font small
+	top = panel_top[panel]
+	set yrange [0 : top > 0 ? top * 1.2 : 1]
+	if (panel == 1) { set key top right horizontal samplen 1.2 reverse Left } else { unset key }
+	set xtics scale 0 font small
+	set xtics ()
+	do for [row=1:rows] { set xtics add (row_name[row] row - 1) }
+	plot for [bar=1:bars] data index panel - 1 using (at($0, bar)):(number(panel, bar)):(width * 0.94) with boxes \
+		lc rgb colour[bar] title series_name[bar], \
+	     for [bar=1:bars] data index panel - 1 using (at($0, bar)):(low(panel, bar)):(0):(high(panel, bar) - low(panel, bar)) \
+		with vectors nohead lw 1.2 lc rgb "#222222" notitle, \
+	     for [bar=1:bars] data index panel - 1 using (at($0, bar)):(label(bar) eq "–" ? 0 : high(panel, bar)): \
+		(bar < first_ratio && label(bar) ne "–" ? "" : label(bar)) with labels offset 0,0.6 font "DejaVu Sans,8" notitle
+}
+unset multiplot
+unset output
