@@ -32,7 +32,7 @@ struct lab_options {
 	char command[COMMAND_BYTES];
 	char binary[PATH_MAX];
 	char *data[LAB_FILES]; /* of run.files, to be freed */
-	bool terminal, quiet;
+	bool terminal, quiet, no_table;
 	/* Progress, as the guest's own lines "[done/all] ..." tell it. */
 	unsigned done, all;
 	double begun_s;
@@ -211,8 +211,9 @@ static int boot_lab(struct lab_options *options)
 
 static int conclude_run(const struct lab_options *options, const char *folder)
 {
-	struct report_files files = {
-	        .folder = folder, .out = options->quiet ? NULL : stdout, .colours = command_colours(STDOUT_FILENO)};
+	struct report_files files = {.folder = folder,
+	        .out = options->quiet || options->no_table ? NULL : stdout,
+	        .colours = command_colours(STDOUT_FILENO)};
 	char why[256];
 
 	if (report_run(&files, why, sizeof(why)))
@@ -235,7 +236,7 @@ static int lab_run_matrix(struct lab_options *options, int argc, char **argv)
 {
 	static const struct option longs[] = {{"output", required_argument, NULL, 'o'},
 	        {"set", required_argument, NULL, 's'}, {"quiet", no_argument, NULL, 'q'},
-	        {"timeout", required_argument, NULL, 't'}, {0}};
+	        {"timeout", required_argument, NULL, 't'}, {"no-table", no_argument, NULL, 'n'}, {0}};
 	char name[64];
 	const char *folder = NULL;
 	int option, status = COMMAND_OK, error;
@@ -246,6 +247,8 @@ static int lab_run_matrix(struct lab_options *options, int argc, char **argv)
 			folder = optarg;
 		else if (option == 'q')
 			options->quiet = true;
+		else if (option == 'n')
+			options->no_table = true;
 		else if (option == 't')
 			status = parse_timeout(options, optarg);
 		else if (option == 's') {
@@ -372,7 +375,7 @@ const struct command command_lab = {
                 "  run [MATRIX]   as `testudo run`; the results come back into DIR\n"
                 "      -o, --output DIR    default: results/runs/DATE-lab\n"
                 "      -s, --set KEY=VALUE[,VALUE...]\n"
-                "      -q, --quiet\n"
+                "      -q, --quiet         neither progress nor table; --no-table: no table at the end\n"
                 "  shell CMD      run CMD with sh (busybox); what it leaves in /out comes back\n"
                 "      -f, --file PATH     a file for the lab's root folder; may be repeated\n"
                 "      -o, --output DIR    where files of /out go\n"

@@ -13,6 +13,7 @@
 #include "cli/folder.h"
 #include "cli/gnuplot.h"
 #include "cli/host.h"
+#include "lab/lab.h"
 #include "papers/output.h"
 
 #define FIGURES "/figures.ini"
@@ -23,8 +24,9 @@ struct reproduce_options {
 	const char *paper;
 	const char *folder;
 	bool from; /* the folder holds the run already */
-	bool quick, lab, list, quiet;
+	bool quick, no_lab, list, quiet;
 	char id[32];
+	char no_lab_why[300]; /* the lab was not run, and why */
 };
 
 /* What the tables are made of. */
@@ -50,7 +52,8 @@ static int parse_options(struct reproduce_options *options, int argc, char **arg
 {
 	static const struct option longs[] = {{"output", required_argument, NULL, 'o'},
 	        {"from", required_argument, NULL, 'f'}, {"quick", no_argument, NULL, 'k'},
-	        {"lab", no_argument, NULL, 'b'}, {"list", no_argument, NULL, 'l'}, {"quiet", no_argument, NULL, 'q'}, {0}};
+	        {"no-lab", no_argument, NULL, 'b'}, {"list", no_argument, NULL, 'l'}, {"quiet", no_argument, NULL, 'q'},
+	        {0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, ":o:f:lq", longs, NULL)) != -1) {
@@ -66,7 +69,7 @@ static int parse_options(struct reproduce_options *options, int argc, char **arg
 			options->quick = true;
 			break;
 		case 'b':
-			options->lab = true;
+			options->no_lab = true;
 			break;
 		case 'l':
 			options->list = true;
@@ -80,8 +83,8 @@ static int parse_options(struct reproduce_options *options, int argc, char **arg
 	}
 	if (argc - optind > 1)
 		return command_usage("reproduce", "one paper at a time, not also \"%s\"", argv[optind + 1]);
-	if (options->from && (options->quick || options->lab))
-		return command_usage("reproduce", "--from takes the run as it is: give neither --quick nor --lab");
+	if (options->from && (options->quick || options->no_lab))
+		return command_usage("reproduce", "--from takes the run as it is: give neither --quick nor --no-lab");
 	options->paper = optind < argc ? argv[optind] : NULL;
 	return COMMAND_OK;
 }
@@ -185,18 +188,18 @@ static int run_here(const struct reproduce_options *options)
 static int run_lab(const struct reproduce_options *options)
 {
 	char matrix[4300], folder[4300];
-	char *arguments[] = {"lab", "run", "--quiet", "-o", folder, matrix, NULL};
+	char *arguments[] = {"lab", "run", "-o", folder, matrix, "--no-table", options->quiet ? "--quiet" : NULL, NULL};
 	int status = put_matrix(options, "lab", matrix, sizeof(matrix));
 
 	snprintf(folder, sizeof(folder), "%s/lab", options->folder);
 	if (!options->quiet)
-		puts("the lab boots and runs the paper's cells on its CPU model");
+		puts("the lab boots and runs the paper's cells on its CPU model: several minutes");
 	fflush(stdout);
-	return status ? status : call(&command_lab, 6, arguments);
+	return status ? status : call(&command_lab, options->quiet ? 7 : 6, arguments);
 }
 
 /* COMMAND_OK: there is a run to look at, however its cells went. */
-static int run_paper(const struct reproduce_options *options)
+static int run_paper(struct reproduce_options *options)
 {
 	char path[4300];
 	const int error = folder_make_new(options->folder);
@@ -209,16 +212,23 @@ static int run_paper(const struct reproduce_options *options)
 	snprintf(path, sizeof(path), "%s/run.tdo", options->folder);
 	if (status == COMMAND_USAGE || access(path, F_OK))
 		return COMMAND_FAILED;
-	return options->lab ? run_lab(options) : COMMAND_OK;
+	if (options->quick || options->no_lab)
+		snprintf(options->no_lab_why, sizeof(options->no_lab_why), "left out: %s",
+		        options->quick ? "--quick" : "--no-lab");
+	else if (!lab_check(options->no_lab_why, sizeof(options->no_lab_why)))
+		return run_lab(options);
+	return COMMAND_OK;
 }
 
 /* ---- what it says ---- */
 
-static void add_source(struct reproduction *all, struct paper_run *run, const char *name, const char *machine, bool modelled)
+static void add_source(
+        struct reproduction *all, struct paper_run *run, const char *name, const char *machine, bool modelled)
 {
 	struct paper_source *source = &all->sources[all->source_count];
 
-	*source = (struct paper_source){.name = name, .machine = machine, .costs = modelled ? &all->costs : NULL, .run = run};
+	*source = (struct paper_source){
+	        .name = name, .machine = machine, .costs = modelled ? &all->costs : NULL, .run = run};
 	all->source_count += paper_source_present(source);
 }
 
@@ -259,8 +269,10 @@ static void print_host(FILE *out, const struct reproduction *all)
 	fprintf(out, "%s\n", all->paper->title);
 	fprintf(out, "ours: %s%s%s\n", cpu ? cpu : "unknown CPU", kvm ? "; KVM: " : "", kvm ? kvm : "");
 	if (kvm && strstr(kvm, "pvm"))
-		fputs("KVM-PVM emulates ring 0 at about half a microsecond an instruction and enters guests without VT-x: L1, a\n"
-		      "ring-0 program, costs much more than on VT-x, and ratios to the single-level exit differ for that reason.\n",
+		fputs("KVM-PVM emulates ring 0 at about half a microsecond an instruction and enters guests without "
+		      "VT-x: L1, a\n"
+		      "ring-0 program, costs much more than on VT-x, and ratios to the single-level exit differ for "
+		      "that reason.\n",
 		        out);
 	for (size_t i = 0; i < all->source_count; i++)
 		if (all->sources[i].costs)
@@ -272,9 +284,12 @@ static void print_host(FILE *out, const struct reproduction *all)
 		fputs("lab: instructions on Bochs' model of a Skylake-X; exact, and no measure of time.\n", out);
 }
 
-static void print_all(FILE *out, const struct reproduction *all)
+static void print_all(FILE *out, const struct reproduction *all, const struct reproduce_options *options)
 {
 	print_host(out, all);
+	if (!all->lab.reader)
+		fprintf(out, "lab: not available: %s\n",
+		        options->no_lab_why[0] ? options->no_lab_why : "the folder has no run of it");
 	for (size_t i = 0; i < all->paper->figure_count; i++)
 		paper_print_figure(out, all->paper, &all->paper->figures[i], all->sources, all->source_count);
 }
@@ -290,7 +305,7 @@ static int report_all(const struct reproduction *all, const struct reproduce_opt
 
 	if (!stream)
 		return command_error("reproduce", "out of memory");
-	print_all(stream, all);
+	print_all(stream, all, options);
 	fclose(stream);
 	fwrite(text, 1, bytes, stdout);
 	snprintf(path, sizeof(path), "%s/%s.txt", options->folder, options->id);
@@ -329,7 +344,8 @@ static int draw_all(const struct reproduction *all, const struct reproduce_optio
 		return command_error("reproduce", "%s cannot be written: %s", folder, strerror(-status));
 	if (!gnuplot)
 		return command_error("reproduce",
-		        "gnuplot is not installed (apt-get install gnuplot-nox); the data and scripts are in %s", folder);
+		        "gnuplot is not installed (apt-get install gnuplot-nox); the data and scripts are in %s",
+		        folder);
 	putchar('\n');
 	fflush(stdout);
 	for (size_t i = 0; i < all->paper->figure_count && !status; i++) {
@@ -394,7 +410,7 @@ static int show(const struct reproduce_options *options)
 static int run_reproduce(int argc, char **argv)
 {
 	struct reproduce_options options = {0};
-	char folder[64];
+	char folder[64], path[4300];
 	int status = parse_options(&options, argc, argv);
 	int lab_status = COMMAND_OK;
 
@@ -403,14 +419,16 @@ static int run_reproduce(int argc, char **argv)
 	if (options.list || !options.paper)
 		return list_papers();
 	if (!find_paper(&options))
-		return command_usage("reproduce", "there is no paper \"%s\"; testudo reproduce --list names them", options.paper);
+		return command_usage(
+		        "reproduce", "there is no paper \"%s\"; testudo reproduce --list names them", options.paper);
 	if (!options.folder) {
 		folder_default(folder, sizeof(folder), "-reproduce");
 		options.folder = folder;
 	}
 	if (!options.from)
 		lab_status = run_paper(&options);
-	if (lab_status && !options.lab)
+	snprintf(path, sizeof(path), "%s/run.tdo", options.folder);
+	if (lab_status && access(path, F_OK))
 		return lab_status;
 	status = show(&options);
 	return status ? status : lab_status;
@@ -419,13 +437,15 @@ static int run_reproduce(int argc, char **argv)
 const struct command command_reproduce = {
         .name = "reproduce",
         .summary = "Run a paper's cells; its tables and figures with ours beside them.",
-        .synopsis = "[PAPER] [--quick] [--lab] [-o DIR] | PAPER --from DIR | --list",
+        .synopsis = "[PAPER] [--quick|--no-lab] [-o DIR] | PAPER --from DIR | --list",
         .help = "\n"
-                "Runs the paper's matrix, prints each of its tables and figures with our numbers beside it, says which of\n"
-                "its statements hold here, and draws them into DIR/papers/. The text is kept as DIR/PAPER.txt.\n"
+                "Runs the paper's matrix on machines soft and kvm, and on kvm and nvmx in the lab; prints each of its "
+                "tables\n"
+                "and figures with our numbers beside it, says which of its statements hold here, and draws them into\n"
+                "DIR/papers/. The text is kept as DIR/PAPER.txt, the lab's run in DIR/lab.\n"
                 "\n"
-                "      --quick        few samples: about a minute\n"
-                "      --lab          also on the lab's CPU model, in instructions (testudo help lab); into DIR/lab\n"
+                "      --quick        few samples and no lab: a minute or two\n"
+                "      --no-lab       not on the lab's CPU model (testudo help lab), which counts instructions\n"
                 "  -o, --output DIR   default: results/runs/DATE-reproduce\n"
                 "  -f, --from DIR     no run: the tables and figures of the one in DIR\n"
                 "  -l, --list         papers, and what is known of others\n"
@@ -435,7 +455,7 @@ const struct command command_reproduce = {
                 "\n"
                 "Examples:\n"
                 "  testudo reproduce turtles --quick\n"
-                "  testudo reproduce turtles --lab -o results/runs/turtles\n"
+                "  testudo reproduce turtles -o results/runs/turtles\n"
                 "  testudo reproduce turtles --from results/runs/turtles\n",
         .run = run_reproduce,
 };

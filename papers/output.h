@@ -16,7 +16,7 @@ void paper_print_figure(FILE *out, const struct paper *paper, const struct paper
  * know. A line per row of the figure; per panel (the paper, then each source) and bar: absolute, ratio to the base, and
  * the parts as ratios. Numbers that are not there are NaN. 0 or -errno.
  */
-int paper_write_figure(const char *folder, const struct paper_figure *figure, const struct paper_source *sources,
-        size_t source_count);
+int paper_write_figure(
+        const char *folder, const struct paper_figure *figure, const struct paper_source *sources, size_t source_count);
 
 #endif

@@ -297,9 +297,9 @@ static void check_figure(struct parser *parser, struct paper_figure *figure)
 			if (!paper_table_find(&figure->table, figure->rows[i].name, figure->series[j].name))
 				parser_fail(parser, "the data has no \"%s\", \"%s\"", figure->rows[i].name,
 				        figure->series[j].name);
-	if (figure->base[0] && !has_place(figure->series_count > 1 ? figure->series : figure->rows,
-	                               figure->series_count > 1 ? figure->series_count : figure->row_count,
-	                               figure->base))
+	if (figure->base[0] &&
+	        !has_place(figure->series_count > 1 ? figure->series : figure->rows,
+	                figure->series_count > 1 ? figure->series_count : figure->row_count, figure->base))
 		parser_fail(parser, "the base \"%s\" is none of its series or rows", figure->base);
 	if (figure->table.count)
 		memcpy(figure->unit, figure->table.values[0].unit, sizeof(figure->unit));
@@ -316,8 +316,7 @@ static void check_shape(struct parser *parser, const struct paper_shape *shape)
 	}
 	for (size_t i = 0; i < shape->cell_count; i++)
 		if (!has_place(figure->series, figure->series_count, shape->cells[i].series) ||
-		        (shape->cells[i].row[0] &&
-		                !has_place(figure->rows, figure->row_count, shape->cells[i].row)) ||
+		        (shape->cells[i].row[0] && !has_place(figure->rows, figure->row_count, shape->cells[i].row)) ||
 		        (!shape->cells[i].row[0] && shape->kind != PAPER_LESS))
 			parser_fail(parser, "the figure has no cell \"%s | %s\"", shape->cells[i].row,
 			        shape->cells[i].series);
@@ -336,7 +335,8 @@ static void check_lines(struct parser *parser, const char *text)
 
 struct paper *paper_read(const char *id, paper_file_fn *file, char *why, size_t why_bytes)
 {
-	struct parser parser = {.paper = calloc(1, sizeof(*parser.paper)), .file = file, .why = why, .why_bytes = why_bytes};
+	struct parser parser = {
+	        .paper = calloc(1, sizeof(*parser.paper)), .file = file, .why = why, .why_bytes = why_bytes};
 	char path[64];
 	const char *text;
 	int line;

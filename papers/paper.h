@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * A paper as data: which of its figures we show, which cell of ours stands beside which place of theirs, and what must hold
- * (papers/PAPER/figures.ini; README.md there lists the keys).
+ * A paper as data: which of its figures we show, which cell of ours stands beside which place of theirs, and what must
+ * hold (papers/PAPER/figures.ini; README.md there lists the keys).
  */
 #ifndef TESTUDO_PAPERS_PAPER_H
 #define TESTUDO_PAPERS_PAPER_H
@@ -26,13 +26,7 @@ enum paper_metric {
 };
 
 /** What a bar is divided into. */
-enum paper_part {
-	PAPER_PART_SWITCH,
-	PAPER_PART_L0,
-	PAPER_PART_L1,
-	PAPER_PART_GUEST,
-	PAPER_PARTS
-};
+enum paper_part { PAPER_PART_SWITCH, PAPER_PART_L0, PAPER_PART_L1, PAPER_PART_GUEST, PAPER_PARTS };
 /** As the data files call it: "mode switch", "L0", "L1", "guest". */
 const char *paper_part_name(enum paper_part part);
 
@@ -51,10 +45,10 @@ struct paper_reference {
 struct paper_figure {
 	char id[24];
 	char title[120];
-	char unit[24];   /**< of the paper's numbers */
+	char unit[24];        /**< of the paper's numbers */
 	char metric_name[48]; /**< of the axis */
 	enum paper_metric metric;
-	bool more_is_better;   /**< the paper's number is a rate or a score */
+	bool more_is_better;     /**< the paper's number is a rate or a score */
 	bool parts[PAPER_PARTS]; /**< the bars are divided; none = they are not */
 	struct paper_place rows[PAPER_ROWS_MAX];
 	size_t row_count;

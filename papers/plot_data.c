@@ -44,8 +44,8 @@ static void measure(const struct panel *panel, const struct paper_place *row, co
 		measure_theirs(NULL, panel->figure, row, series, measured);
 }
 
-static const struct paper_place *base_place(const struct paper_place *places, size_t count, const char *base,
-        const struct paper_place *otherwise)
+static const struct paper_place *base_place(
+        const struct paper_place *places, size_t count, const char *base, const struct paper_place *otherwise)
 {
 	for (size_t i = 0; i < count; i++)
 		if (!strcmp(places[i].name, base))
@@ -53,8 +53,8 @@ static const struct paper_place *base_place(const struct paper_place *places, si
 	return otherwise;
 }
 
-static void make_bar(const struct panel *panel, const struct paper_place *row, const struct paper_place *series,
-        struct bar *bar)
+static void make_bar(
+        const struct panel *panel, const struct paper_place *row, const struct paper_place *series, struct bar *bar)
 {
 	const struct paper_figure *figure = panel->figure;
 	struct paper_figure direct = *figure; /* the paper's numbers are scores already */
@@ -94,13 +94,16 @@ static bool has_numbers(const struct panel *panel)
 	return false;
 }
 
-/* "4.7x" above a bar, a dash where there is none; gnuplot's expressions choke on NaN. */
-static void write_label(FILE *file, const struct bar *bar)
+/* Above a bar: "4.7x", the number itself where there is no base, a dash where there is no bar; gnuplot takes an empty
+ * string for no data. */
+static void write_label(FILE *file, const struct paper_figure *figure, const struct bar *bar)
 {
 	if (isnan(bar->value))
 		fputs("–\"", file);
+	else if (!figure->base[0])
+		fprintf(file, "%.3g\"", bar->value);
 	else if (isnan(bar->ratio))
-		fputs("\"", file);
+		fputs(" \"", file);
 	else
 		fprintf(file, bar->ratio < 9.95 ? "%.1f×\"" : "%.0f×\"", bar->ratio);
 }
@@ -134,7 +137,7 @@ static void write_panel(FILE *file, const struct panel *panel, struct tops *tops
 			tops->there[j] |= !isnan(bar.value);
 			fprintf(file, "\t%.9g\t%.9g\t%.9g\t%.6g\t%.6g\t%.6g\t\"", bar.value, bar.low, bar.high,
 			        bar.ratio, bar.ratio_low, bar.ratio_high);
-			write_label(file, &bar);
+			write_label(file, figure, &bar);
 		}
 		/* Bars of several series are not divided. */
 		for (int part = 0; part < PAPER_PARTS; part++)
@@ -160,12 +163,12 @@ static void write_settings(FILE *file, const struct paper_figure *figure, size_t
 	fprintf(file, "array reference[%zu]\narray reference_name[%zu]\n", figure->reference_count + 1,
 	        figure->reference_count + 1);
 	for (size_t i = 0; i < figure->reference_count; i++)
-		fprintf(file, "reference[%zu] = %.6g\nreference_name[%zu] = \"%s\"\n", i + 1, figure->references[i].ratio,
-		        i + 1, figure->references[i].label);
+		fprintf(file, "reference[%zu] = %.6g\nreference_name[%zu] = \"%s\"\n", i + 1,
+		        figure->references[i].ratio, i + 1, figure->references[i].label);
 }
 
-static void write_panel_settings(FILE *file, size_t panel, const char *whose, const char *name, const char *unit,
-        const struct tops *tops)
+static void write_panel_settings(
+        FILE *file, size_t panel, const char *whose, const char *name, const char *unit, const struct tops *tops)
 {
 	fprintf(file, "panel_name[%zu] = \"%s%s\"\npanel_unit[%zu] = \"%s\"\n", panel, whose, name, panel, unit);
 	for (size_t i = 0; i < PAPER_SERIES_MAX; i++)
@@ -188,8 +191,8 @@ static int close_file(FILE *file)
 	return fclose(file) || failed ? -EIO : 0;
 }
 
-int paper_write_figure(const char *folder, const struct paper_figure *figure, const struct paper_source *sources,
-        size_t source_count)
+int paper_write_figure(
+        const char *folder, const struct paper_figure *figure, const struct paper_source *sources, size_t source_count)
 {
 	FILE *data = open_file(folder, figure->id, ".dat"), *settings = open_file(folder, figure->id, "-set.gp");
 	size_t panels = 1;
@@ -197,7 +200,8 @@ int paper_write_figure(const char *folder, const struct paper_figure *figure, co
 	int status = data && settings ? 0 : -errno;
 
 	if (!status) {
-		fputs("array panel_name[9]\narray panel_unit[9]\narray panel_top[9]\narray panel_top_ratio[9]\n", settings);
+		fputs("array panel_name[9]\narray panel_unit[9]\narray panel_top[9]\narray panel_top_ratio[9]\n",
+		        settings);
 		fprintf(settings, "array there[%d]\n", 9 * PAPER_SERIES_MAX);
 		write_panel(data, &(struct panel){figure, NULL}, &tops);
 		write_panel_settings(settings, panels, "the paper", "", figure->unit, &tops);

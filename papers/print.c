@@ -101,8 +101,8 @@ static void note_missing(struct printer *printer, const char *source, const char
 	}
 	if (missing[i].count++ < 2)
 		snprintf(missing[i].places + strlen(missing[i].places),
-		        sizeof(missing[i].places) - strlen(missing[i].places), "%s%s",
-		        missing[i].places[0] ? ", " : "", place);
+		        sizeof(missing[i].places) - strlen(missing[i].places), "%s%s", missing[i].places[0] ? ", " : "",
+		        place);
 }
 
 /* A place's column of one source is "value ratio [parts]", each of fixed width. */
@@ -212,8 +212,8 @@ static void print_ours(
 		return;
 	}
 	format_number(number, sizeof(number), measure.value);
-	paper_source_measure(source, figure, base_row(figure, row),
-	        figure->series_count > 1 ? base_series(figure) : series, &base);
+	paper_source_measure(
+	        source, figure, base_row(figure, row), figure->series_count > 1 ? base_series(figure) : series, &base);
 	paper_ratio(figure, &measure, &base, &times);
 	if (times.known)
 		format_ratio(ratio, sizeof(ratio), times.value);
@@ -290,7 +290,8 @@ static void print_explanation(struct printer *printer, const struct paper_source
 		used += (size_t)snprintf(text, sizeof(text), "x: %s \"%s\"",
 		        figure->more_is_better ? "how much better than" : "times", figure->base);
 	if (divided(figure)) {
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%sa/b/c: hundredths that are ", used ? "; " : "");
+		used += (size_t)snprintf(
+		        text + used, sizeof(text) - used, "%sa/b/c: hundredths that are ", used ? "; " : "");
 		for (int part = 0, first = 1; part < PAPER_PARTS; part++)
 			if (figure->parts[part]) {
 				used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", first ? "" : ", ",
@@ -331,8 +332,8 @@ static void measure_source(void *ctx, const struct paper_figure *figure, const s
 	paper_source_measure(ctx, figure, row, series, measure);
 }
 
-static void print_shapes(struct printer *printer, const struct paper *paper, const struct paper_source *sources,
-        size_t source_count)
+static void print_shapes(
+        struct printer *printer, const struct paper *paper, const struct paper_source *sources, size_t source_count)
 {
 	for (size_t i = 0; i < paper->shape_count; i++) {
 		const struct paper_shape *shape = &paper->shapes[i];
@@ -366,14 +367,16 @@ static void print_missing(struct printer *printer)
 
 		snprintf(first, sizeof(first), "  not available: %s: %s", missing->source, missing->places);
 		if (missing->count > 2)
-			snprintf(first + strlen(first), sizeof(first) - strlen(first), " and %zu more", missing->count - 2);
+			snprintf(first + strlen(first), sizeof(first) - strlen(first), " and %zu more",
+			        missing->count - 2);
 		strcat(first, ": ");
 		print_wrapped(printer->out, first, "    ", missing->why);
 	}
 }
 
 /* Has the source any number of the figure? */
-static bool has_numbers(const struct paper_source *source, const struct paper_figure *figure, char *why, size_t why_bytes)
+static bool has_numbers(
+        const struct paper_source *source, const struct paper_figure *figure, char *why, size_t why_bytes)
 {
 	for (size_t i = 0; i < figure->row_count; i++)
 		for (size_t j = 0; j < figure->series_count; j++) {

@@ -28,7 +28,8 @@ __attribute__((format(printf, 2, 3))) static void say(struct paper_verdict *verd
 
 	snprintf(verdict->text + used, sizeof(verdict->text) - used, "%s", used ? "; " : "");
 	va_start(arguments, format);
-	vsnprintf(verdict->text + strlen(verdict->text), sizeof(verdict->text) - strlen(verdict->text), format, arguments);
+	vsnprintf(verdict->text + strlen(verdict->text), sizeof(verdict->text) - strlen(verdict->text), format,
+	        arguments);
 	va_end(arguments);
 }
 
@@ -115,7 +116,8 @@ static void judge_less(struct judge *judge)
 		if (!get(judge, 0, &figure->rows[i], &less) || !get(judge, 1, &figure->rows[i], &more)) {
 			const size_t used = strlen(missing);
 
-			snprintf(missing + used, sizeof(missing) - used, "%s%s", used ? ", " : "", figure->rows[i].name);
+			snprintf(
+			        missing + used, sizeof(missing) - used, "%s%s", used ? ", " : "", figure->rows[i].name);
 			continue;
 		}
 		outcome = is_less(&less, &more);
@@ -151,7 +153,7 @@ static void judge_pair(struct judge *judge)
 	low = ratio.low - 1;
 	high = ratio.high - 1;
 	if (shape->kind == PAPER_AT_LEAST)
-		count(judge, ratio.low >= shape->limit  ? PAPER_HOLDS
+		count(judge, ratio.low >= shape->limit   ? PAPER_HOLDS
 		             : ratio.high < shape->limit ? PAPER_FAILS
 		                                         : PAPER_OPEN);
 	else

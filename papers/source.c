@@ -144,7 +144,8 @@ static void divide_modelled(
 }
 
 /* At level 1 the ledger knows L0's part; what is left is the switch. */
-static void divide_single(const struct paper_source *source, const struct summary_row *row, struct paper_measure *measure)
+static void divide_single(
+        const struct paper_source *source, const struct summary_row *row, struct paper_measure *measure)
 {
 	struct aggregate aggregate = {0};
 	double l0 = 0;
@@ -171,7 +172,8 @@ static void divide_stamped(const struct paper_source *source, const struct cell 
 	double trips, own, sum = 0;
 
 	if (!row || row->cell->status != CELL_OK || !row->trip.trips) {
-		snprintf(measure->why, sizeof(measure->why), "%.190s", row ? row->reason : "the run has no such cell with stamps=on");
+		snprintf(measure->why, sizeof(measure->why), "%.190s",
+		        row ? row->reason : "the run has no such cell with stamps=on");
 		return;
 	}
 	result = calloc(1, sizeof(*result));
@@ -179,10 +181,9 @@ static void divide_stamped(const struct paper_source *source, const struct cell 
 		trips = (double)result->stamp_count;
 		own = row->trip.mean[ROUNDTRIP_L1_EXITS];
 		measure->parts[PAPER_PART_SWITCH] = (double)(result->stamp_l2_to_l0 + result->stamp_l0_to_l1 +
-		                                            result->stamp_l1_to_l0 + result->stamp_l0_to_l2) /
+		                                             result->stamp_l1_to_l0 + result->stamp_l0_to_l2) /
 		                                    trips;
-		measure->parts[PAPER_PART_L0] =
-		        (double)(result->stamp_reflect + result->stamp_merge) / trips + own;
+		measure->parts[PAPER_PART_L0] = (double)(result->stamp_reflect + result->stamp_merge) / trips + own;
 		measure->parts[PAPER_PART_L1] = (double)result->stamp_l1_handler / trips - own;
 		measure->divided = measure->parts[PAPER_PART_L1] >= 0;
 		/* Stamping costs instructions: of that cell only the shares are taken. */
@@ -202,8 +203,8 @@ static bool wants_parts(const struct paper_figure *figure)
 	return false;
 }
 
-static void divide(const struct paper_source *source, const struct paper_figure *figure,
-        const struct summary_row *row, const struct cell *wanted, struct paper_measure *measure)
+static void divide(const struct paper_source *source, const struct paper_figure *figure, const struct summary_row *row,
+        const struct cell *wanted, struct paper_measure *measure)
 {
 	if (!wants_parts(figure))
 		return;

@@ -15,7 +15,8 @@ struct paper_measure {
 	bool known;
 	double value, low, high; /**< median and its 95 % interval; exact where the three are equal */
 	bool divided;
-	double parts[PAPER_PARTS]; /**< where it goes; measured ones are the shares of a cell with stamps, times value */
+	double parts[PAPER_PARTS]; /**< where it goes; measured ones are the shares of a cell with stamps, times value
+	                            */
 	char why[200];             /**< !known: a sentence; known and not divided: why not (may be empty) */
 };
 

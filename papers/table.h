@@ -6,9 +6,9 @@
  *   row,series,value,unit,mark,note
  *   single-level guest,total,2510,cycles,R-fig,text: 2600
  *
- * The mark says how a number was read (marks.def). Nothing but the note, the last field, may contain a comma. A number that
- * was only remembered has no place in the file: its row says mark M and no value, and a file with such a value is refused,
- * so that it cannot be printed or drawn as the paper's.
+ * The mark says how a number was read (marks.def). Nothing but the note, the last field, may contain a comma. A number
+ * that was only remembered has no place in the file: its row says mark M and no value, and a file with such a value is
+ * refused, so that it cannot be printed or drawn as the paper's.
  */
 #ifndef TESTUDO_PAPERS_TABLE_H
 #define TESTUDO_PAPERS_TABLE_H

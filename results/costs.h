@@ -50,10 +50,11 @@ struct cost_parts {
 	double instructions; /**< retired by guests of any level */
 };
 /** 0; -ENODATA: the row has no exact counts (measured time, missing records); -errno. */
-int costs_parts_per_op(const struct costs *costs, const struct summary_row *row, struct reader *reader,
-        struct cost_parts *parts);
+int costs_parts_per_op(
+        const struct costs *costs, const struct summary_row *row, struct reader *reader, struct cost_parts *parts);
 
-/** Their sum: modelled cycles of one operation; < 0 when the row has no exact counts (measured time, missing records). */
+/** Their sum: modelled cycles of one operation; < 0 when the row has no exact counts (measured time, missing records).
+ */
 double costs_per_op(const struct costs *costs, const struct summary_row *row, struct reader *reader);
 
 /** Set `modelled` of each row that has one. */

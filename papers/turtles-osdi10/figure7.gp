@@ -4,5 +4,5 @@ figure = "figure7"
 load "common.gp"
 title_text = "netperf (Turtles, Figure 7), as published: Testudo has no network device"
 axis_text = "Mb/s, and % of the CPU"
-first_ratio = 9
+first_ratio = 1
 load "clustered.gp"

@@ -4,5 +4,5 @@ figure = "multiplication"
 load "common.gp"
 title_text = "Exits L0 handles for one exit of L2 (Turtles, sections 4.1 and 4.3)"
 axis_text = "exits"
-first_ratio = 9
+first_ratio = 1
 load "clustered.gp"
