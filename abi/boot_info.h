@@ -49,6 +49,7 @@
 #define BOOT_PROFILE_MINIMAL 0
 #define BOOT_PROFILE_KVM 1
 #define BOOT_PROFILE_HAXM 2
+#define BOOT_PROFILE_KVM_PIO 3
 
 /* How L1 gives L2 its memory (boot_info.mmu_mode). */
 #define BOOT_MMU_EPT 0

@@ -80,7 +80,8 @@ int cell_plan_make(struct cell_plan *plan, const struct cell *cell, struct refus
 	                                                : SHADOW_DIRECT,
 	        .profile = is(cell, CELL_PROFILE, "minimal") ? BOOT_PROFILE_MINIMAL
 	                   : is(cell, CELL_PROFILE, "kvm")   ? BOOT_PROFILE_KVM
-	                                                     : BOOT_PROFILE_HAXM,
+	                   : is(cell, CELL_PROFILE, "haxm")  ? BOOT_PROFILE_HAXM
+	                                                     : BOOT_PROFILE_KVM_PIO,
 	        .ept12_small = is(cell, CELL_EPT12_PAGE, "4k"),
 	        .ept02 = is(cell, CELL_EPT02, "lazy") ? EPT02_LAZY : EPT02_EAGER,
 	        .ept02_auto = is(cell, CELL_EPT02, "auto"),

@@ -23,6 +23,7 @@
 #define L1_ACCESS L1_ACCESS_VMX
 #endif
 
+#include "abi/testdev.h"
 #include "l1.h"
 #if L1_ACCESS != L1_ACCESS_TEST
 #include "vmx.h"
@@ -36,6 +37,18 @@ static const uint16_t access_encodings[VMCS_FIELD_COUNT] = {
 #include "shadowvmcs/vmcs_fields.def"
 #undef VMCS_FIELD
 };
+
+#if L1_ACCESS == L1_ACCESS_TEST
+void access_exit_IO_INSTRUCTION(void);
+#else
+/** An exit of L1's own that has nothing to do with a VMCS. */
+ACCESS_INLINE void access_exit_IO_INSTRUCTION(void)
+{
+	uint32_t level;
+
+	__asm__ volatile("inl %1, %0" : "=a"(level) : "d"((uint16_t)TESTDEV_PORT_LEVEL));
+}
+#endif
 
 #if L1_ACCESS == L1_ACCESS_VMX
 

@@ -5,11 +5,12 @@
 #include "workloads/runtime/print.h"
 
 /* Every copy: X(access, profile), as digits that end its functions' names. */
-#define PROFILES(X, access) X(access, 0) X(access, 1) X(access, 2)
+#define PROFILES(X, access) X(access, 0) X(access, 1) X(access, 2) X(access, 3)
 #define COPIES(X) PROFILES(X, 0) PROFILES(X, 1) PROFILES(X, 2) PROFILES(X, 3)
 
 _Static_assert(L1_ACCESS_VMX == 0 && L1_ACCESS_PV_TRAP == 1 && L1_ACCESS_PV_SHADOW == 2 && L1_ACCESS_DIRECT == 3 &&
-                       BOOT_PROFILE_MINIMAL == 0 && BOOT_PROFILE_KVM == 1 && BOOT_PROFILE_HAXM == 2,
+                       BOOT_PROFILE_MINIMAL == 0 && BOOT_PROFILE_KVM == 1 && BOOT_PROFILE_HAXM == 2 &&
+                       BOOT_PROFILE_KVM_PIO == 3,
         "the digits of COPIES");
 
 struct exit_copy {
@@ -27,7 +28,7 @@ COPIES(X)
 #define X(access, profile)                                                                                             \
 	[access][profile] = {                                                                                          \
 	        l1_exit_plain_##access##profile, l1_exit_logged_##access##profile, l1_exit_cache_##access##profile},
-static const struct exit_copy copies[4][3] = {COPIES(X)};
+static const struct exit_copy copies[4][4] = {COPIES(X)};
 #undef X
 
 /* The fields of each profile. */
@@ -75,8 +76,8 @@ l1_exit_function l1_exit_select(void)
 	const struct boot_info *boot = l1.boot;
 	const bool logged = boot->flags & (BOOT_FLAG_EXIT_LOG | BOOT_FLAG_STAMPS);
 
-	if (boot->profile > BOOT_PROFILE_HAXM)
-		print_and_end(TESTDEV_END_REFUSED, "Boot info's profile %u is none L1 knows (0 to 2).",
+	if (boot->profile > BOOT_PROFILE_KVM_PIO)
+		print_and_end(TESTDEV_END_REFUSED, "Boot info's profile %u is none L1 knows (0 to 3).",
 		        (unsigned long)boot->profile);
 	const struct exit_copy *copy = &copies[access_of(boot)][boot->profile];
 	profile_prepare(boot->profile, copy->cache());

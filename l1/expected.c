@@ -33,6 +33,13 @@ static const struct field_use path_uses[] = {
 #include "exit_fields.def"
 };
 
+static const struct {
+	uint8_t profile, count;
+} profile_exits[] = {
+#define PROFILE_L1_EXIT(profile, reason, count) {BOOT_PROFILE_##profile, count},
+#include "profiles.def"
+};
+
 static const uint8_t log_uses[] = {
 #define LOG_READ(name) VMCS_##name,
 #include "exit_fields.def"
@@ -108,6 +115,8 @@ static void add_path(const struct l1_expected_settings *settings, enum path path
 	expected->fetches += stale && settings->vmcs_mode == BOOT_VMCS_DIRECT;
 	for (size_t i = 0; i < LENGTH(own_exits); i++)
 		expected->others += own_exits[i] == path;
+	for (size_t i = 0; i < LENGTH(profile_exits); i++)
+		expected->others += profile_exits[i].profile == settings->profile ? profile_exits[i].count : 0;
 }
 
 /* With L1's shadow paging there is no EPT violation: what would be one is a #PF of L2. */

@@ -12,6 +12,7 @@
 #define PROFILE_MINIMAL BOOT_PROFILE_MINIMAL
 #define PROFILE_KVM BOOT_PROFILE_KVM
 #define PROFILE_HAXM BOOT_PROFILE_HAXM
+#define PROFILE_KVM_PIO BOOT_PROFILE_KVM_PIO
 
 /* The build says which; the header check compiles this file alone. */
 #ifndef L1_PROFILE
@@ -61,9 +62,13 @@ ACCESS_INLINE void profile_begin(const bool log)
 #include "exit_fields.def"
 }
 
-/** Write the profile's fields. */
+/** Make the profile's other exits and write its fields. */
 ACCESS_INLINE void profile_end(void)
 {
+#define PROFILE_L1_EXIT(profile, reason, count)                                                                        \
+	for (unsigned i = 0; PROFILE_##profile == L1_PROFILE && i < (count); i++)                                      \
+		access_exit_##reason();
+#include "profiles.def"
 #define PROFILE_WRITE(profile, name)                                                                                   \
 	if (PROFILE_##profile == L1_PROFILE)                                                                           \
 		access_write(VMCS_##name, profile_cache[VMCS_##name]);

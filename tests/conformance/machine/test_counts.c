@@ -23,8 +23,10 @@ static const struct {
 
 static const char *const modes[] = {
         [BOOT_VMCS_TRAP] = "trap", [BOOT_VMCS_SHADOW] = "shadow", [BOOT_VMCS_DIRECT] = "direct"};
-static const char *const profiles[] = {
-        [BOOT_PROFILE_MINIMAL] = "minimal", [BOOT_PROFILE_KVM] = "kvm", [BOOT_PROFILE_HAXM] = "haxm"};
+static const char *const profiles[] = {[BOOT_PROFILE_MINIMAL] = "minimal",
+        [BOOT_PROFILE_KVM] = "kvm",
+        [BOOT_PROFILE_HAXM] = "haxm",
+        [BOOT_PROFILE_KVM_PIO] = "kvm-pio"};
 
 static bool lazy; /* this machine builds EPT02 on demand unless told otherwise */
 
@@ -106,21 +108,22 @@ static void check_level_2(size_t w, unsigned mode, unsigned profile, bool log, c
 	behave_free(&b);
 }
 
-/* The numbers of the Turtles paper's case, written down here and not derived from anything. */
+/* The numbers of the Turtles paper's cases, written down here and not derived from anything. */
 static void check_multiplication(void)
 {
 	static const struct {
-		const char *profile, *vmcs;
+		const char *workload, *profile, *vmcs;
 		unsigned multiplication;
-	} known[] = {{"kvm", "trap", 13}, {"kvm", "shadow", 2}, {"kvm", "direct", 2}, {"haxm", "trap", 57},
-	        {"haxm", "shadow", 2}, {"haxm", "direct", 2}, {"minimal", "trap", 5}, {"minimal", "shadow", 2},
-	        {"minimal", "direct", 2}};
+	} known[] = {{"cpuid", "kvm", "trap", 13}, {"cpuid", "kvm", "shadow", 2}, {"cpuid", "kvm", "direct", 2},
+	        {"cpuid", "haxm", "trap", 57}, {"cpuid", "haxm", "shadow", 2}, {"cpuid", "haxm", "direct", 2},
+	        {"cpuid", "minimal", "trap", 5}, {"cpuid", "minimal", "shadow", 2}, {"cpuid", "minimal", "direct", 2},
+	        {"pio", "kvm-pio", "trap", 31}, {"pio", "kvm-pio", "direct", 14}};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		struct behave_cell b;
 		char settings[128];
-		snprintf(settings, sizeof(settings), "machine=%s workload=cpuid profile=%s vmcs=%s ops=10 samples=1",
-		        machine, known[i].profile, known[i].vmcs);
+		snprintf(settings, sizeof(settings), "machine=%s workload=%s profile=%s vmcs=%s ops=10 samples=1",
+		        machine, known[i].workload, known[i].profile, known[i].vmcs);
 		behave_run(&b, settings);
 		behave_check(b.result.status == CELL_OK && b.exits[2] == 10 &&
 		                     b.exits[1] + b.exits[2] == known[i].multiplication * b.exits[2],
@@ -141,7 +144,7 @@ int main(int argc, char **argv)
 	for (size_t w = 0; w < WORKLOADS; w++) {
 		check_level_1(w);
 		for (unsigned mode = 0; mode < 3; mode++) {
-			for (unsigned profile = 0; profile < 3; profile++)
+			for (unsigned profile = 0; profile <= BOOT_PROFILE_KVM_PIO; profile++)
 				check_level_2(w, mode, profile, false, &on_demand);
 			check_level_2(w, mode, BOOT_PROFILE_KVM, true, &on_demand);
 		}

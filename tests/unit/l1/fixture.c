@@ -22,6 +22,12 @@ static void *l2_memory, *heap;
 
 uint64_t access_read(enum vmcs_field field);
 void access_write(enum vmcs_field field, uint64_t value);
+void access_exit_IO_INSTRUCTION(void);
+
+void access_exit_IO_INSTRUCTION(void)
+{
+	fixture.own_exits++;
+}
 
 uint64_t access_read(enum vmcs_field field)
 {
@@ -127,16 +133,19 @@ void fixture_teardown(void)
 void l1_exit_plain_40(void);
 void l1_exit_plain_41(void);
 void l1_exit_plain_42(void);
+void l1_exit_plain_43(void);
 void l1_exit_logged_40(void);
 void l1_exit_logged_41(void);
 void l1_exit_logged_42(void);
+void l1_exit_logged_43(void);
 
 bool fixture_exit(unsigned profile, bool log, uint32_t reason)
 {
-	static const l1_exit_function functions[3][2] = {
+	static const l1_exit_function functions[4][2] = {
 	        {l1_exit_plain_40, l1_exit_logged_40},
 	        {l1_exit_plain_41, l1_exit_logged_41},
 	        {l1_exit_plain_42, l1_exit_logged_42},
+	        {l1_exit_plain_43, l1_exit_logged_43},
 	};
 
 	fixture.field[VMCS_EXIT_REASON] = reason;

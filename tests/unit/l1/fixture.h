@@ -17,7 +17,7 @@
 struct fixture {
 	uint64_t field[VMCS_FIELD_COUNT];
 	unsigned reads[VMCS_FIELD_COUNT], writes[VMCS_FIELD_COUNT];
-	unsigned timer_arms, timer_waits, invepts;
+	unsigned timer_arms, timer_waits, invepts, own_exits;
 	bool interrupt_pending; /**< l1_interrupts_take() finds the timer's interrupt */
 	uint64_t cr2;
 	const char *report; /**< what l1_report_exit() was told; NULL = not called */

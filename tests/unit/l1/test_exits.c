@@ -224,10 +224,10 @@ static void expected_fields(unsigned profile, unsigned path, bool log, bool read
 #include "l1/exit_fields.def"
 }
 
-/* Loop: path * 6 + profile * 2 + log. */
+/* Loop: path * 8 + profile * 2 + log. */
 START_TEST(path_makes_the_promised_accesses)
 {
-	const unsigned path = _i / 6, profile = _i / 2 % 3;
+	const unsigned path = _i / 8, profile = _i / 2 % 4;
 	const bool log = _i % 2;
 	bool reads[VMCS_FIELD_COUNT] = {0}, writes[VMCS_FIELD_COUNT] = {0};
 
@@ -239,6 +239,7 @@ START_TEST(path_makes_the_promised_accesses)
 	paths[path].prepare();
 	ck_assert(fixture_exit(profile, log, paths[path].reason));
 	paths[path].verify();
+	ck_assert_uint_eq(fixture.own_exits, profile == BOOT_PROFILE_KVM_PIO ? 12 : 0);
 	expected_fields(profile, path, log, reads, writes);
 	for (unsigned field = 0; field < VMCS_FIELD_COUNT; field++) {
 		ck_assert_msg(fixture.reads[field] == reads[field], "%s, profile %u: %s read %u times",
@@ -421,7 +422,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 
 	suite_add_tcase(suite, tcase);
-	tcase_add_loop_test(tcase, path_makes_the_promised_accesses, 0, 6 * PATH_COUNT);
+	tcase_add_loop_test(tcase, path_makes_the_promised_accesses, 0, 8 * PATH_COUNT);
 	tcase_add_loop_test(tcase, pio_reads_back_in_the_access_width, 0, 3);
 	tcase_add_loop_test(tcase, other_msr_is_a_general_protection_fault, 0, 3);
 	tcase_add_loop_test(tcase, event_is_injected_once, 0, 3);
