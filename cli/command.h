@@ -13,6 +13,7 @@ enum {
 	COMMAND_OK = 0,
 	COMMAND_FAILED = 1, /**< something asked for did not succeed (a cell failed, a file is bad) */
 	COMMAND_USAGE = 2,  /**< the command line is wrong */
+	COMMAND_SLOWER = 3, /**< compare --fail-on-slower: something is */
 };
 
 struct command {
@@ -24,8 +25,8 @@ struct command {
 	int (*run)(int argc, char **argv); /**< argv[0] is the subcommand's name; returns an exit status */
 };
 
-extern const struct command command_doctor, command_run, command_report, command_plot, command_export, command_boot,
-        command_lab, command_lab_send, command_reproduce, command_help;
+extern const struct command command_doctor, command_run, command_report, command_plot, command_compare, command_export,
+        command_boot, command_lab, command_lab_send, command_reproduce, command_help;
 extern const struct command *const commands[];
 
 /** Print "testudo NAME: sentence" to standard error; returns COMMAND_FAILED. */

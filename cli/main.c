@@ -13,7 +13,8 @@
 #include "cli/command.h"
 
 const struct command *const commands[] = {&command_doctor, &command_run, &command_report, &command_plot,
-        &command_export, &command_reproduce, &command_boot, &command_lab, &command_lab_send, &command_help, NULL};
+        &command_compare, &command_export, &command_reproduce, &command_boot, &command_lab, &command_lab_send,
+        &command_help, NULL};
 
 static const struct command *find_command(const char *name)
 {

@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The bootstrap's seed: any number, but always the same. */
-#define SEED 0x7465737475646full
-
 static int compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -33,61 +30,14 @@ double stats_quantile(const double *sorted, size_t n, double p)
 	return sorted[below] + fraction * (sorted[below + 1] - sorted[below]);
 }
 
-/* splitmix64 (Steele, Lea, Flood 2014): 64 random bits from a counter. */
-static uint64_t random_bits(uint64_t *state)
+static double plain_median(const double *medians)
 {
-	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return z ^ (z >> 31);
+	return medians[0];
 }
 
-/* Median of n draws with replacement. Drawing ranks and counting them spares the sorting of each resample. */
-static double resampled_median(const double *sorted, size_t n, uint32_t *counts, uint64_t *state)
+static double less_control(const double *medians)
 {
-	size_t low = (n - 1) / 2, high = n / 2, seen = 0, i = 0;
-	double lower;
-
-	memset(counts, 0, n * sizeof(*counts));
-	for (size_t draw = 0; draw < n; draw++)
-		counts[((random_bits(state) >> 32) * n) >> 32]++;
-	while (seen + counts[i] <= low)
-		seen += counts[i++];
-	lower = sorted[i];
-	while (seen + counts[i] <= high)
-		seen += counts[i++];
-	return (lower + sorted[i]) / 2;
-}
-
-/* Percentile interval of median(a), or of median(a) - median(b) when b is given. Both ascending; a is not empty. */
-static int bootstrap(const double *a, size_t a_n, const double *b, size_t b_n, double *low, double *high)
-{
-	size_t largest = a_n > b_n ? a_n : b_n;
-	uint64_t state = SEED;
-	double *medians;
-	uint32_t *counts;
-
-	if (!a_n)
-		return -EINVAL;
-	medians = malloc(STATS_RESAMPLES * sizeof(*medians));
-	counts = malloc(largest * sizeof(*counts));
-	if (!medians || !counts) {
-		free(medians);
-		free(counts);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < STATS_RESAMPLES; i++) {
-		medians[i] = resampled_median(a, a_n, counts, &state);
-		if (b_n)
-			medians[i] -= resampled_median(b, b_n, counts, &state);
-	}
-	stats_sort(medians, STATS_RESAMPLES);
-	*low = stats_quantile(medians, STATS_RESAMPLES, (1 - STATS_CONFIDENCE) / 2);
-	*high = stats_quantile(medians, STATS_RESAMPLES, (1 + STATS_CONFIDENCE) / 2);
-	free(medians);
-	free(counts);
-	return 0;
+	return medians[0] - medians[1];
 }
 
 /* Everything but the interval, from ascending values; scratch holds n. */
@@ -124,7 +74,7 @@ int stats_describe(struct stats *stats, const double *values, size_t n)
 	memcpy(sorted, values, n * sizeof(*sorted));
 	stats_sort(sorted, n);
 	describe_sorted(stats, sorted, n, sorted + n);
-	err = bootstrap(sorted, n, NULL, 0, &stats->ci_low, &stats->ci_high);
+	err = stats_bootstrap(&(struct stats_sorted){sorted, n}, 1, plain_median, &stats->ci_low, &stats->ci_high);
 	free(sorted);
 	return err;
 }
@@ -145,7 +95,7 @@ static void take_samples(struct costs *costs, struct cell_stats *stats, const st
 			stats->ops += sample->ops;
 		}
 		if (sample->control_ops)
-			costs->control[costs->control_n++] =
+			stats->control_values[stats->control_n++] = costs->control[costs->control_n++] =
 			        (double)sample->control_ticks / (double)sample->control_ops;
 	}
 }
@@ -161,7 +111,8 @@ static int describe_cell(struct cell_stats *stats, struct costs *costs)
 	for (size_t i = 0; i < costs->op_n; i++)
 		stats->values[i] = costs->op[i] - stats->control;
 	stats_sort(costs->op, costs->op_n);
-	err = bootstrap(costs->op, costs->op_n, costs->control, costs->control_n, &op->ci_low, &op->ci_high);
+	err = stats_bootstrap((struct stats_sorted[]){{costs->op, costs->op_n}, {costs->control, costs->control_n}}, 2,
+	        less_control, &op->ci_low, &op->ci_high);
 	if (err)
 		return err;
 	for (size_t i = 0; i < costs->op_n; i++)

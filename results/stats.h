@@ -35,34 +35,44 @@ struct cell_stats {
 	                      control's noise too */
 	double control;  /**< median ticks per operation of the control loop; 0 = it has none */
 	uint64_t ops;    /**< operations measured, all samples together */
-	double values[CELL_SAMPLES_MAX]; /**< the op.n costs behind op, in the order they were taken */
+	double values[CELL_SAMPLES_MAX];         /**< the op.n costs behind op, in the order they were taken */
+	double control_values[CELL_SAMPLES_MAX]; /**< the same of the control loop, control_n of them */
+	size_t control_n;
 };
 /** 0; -EINVAL: the result has no sample with operations; -ENOMEM. */
 int stats_cell(struct cell_stats *stats, const struct cell_result *result);
+
+struct stats_sorted {
+	const double *values; /**< ascending */
+	size_t n;             /**< 0: its median counts as 0 */
+};
+/**
+ * Percentile interval (STATS_CONFIDENCE) of a function of the medians of up to four independent sets, each drawn anew
+ * STATS_RESAMPLES times. Always with the same random numbers. 0; -EINVAL: the first set is empty; -ENOMEM.
+ */
+int stats_bootstrap(
+        const struct stats_sorted *sets, size_t count, double (*of)(const double *medians), double *low, double *high);
 
 /** Two-sided p of the Mann-Whitney rank test: exact for small samples without ties, else normal with tie and
  * continuity correction. 1 when either is empty. */
 double stats_rank_test(const double *a, size_t a_n, const double *b, size_t b_n);
 
-enum stats_verdict {
-	STATS_NOT_DISTINGUISHABLE, /**< the noise does not support a comparison */
-	STATS_A_IS_LESS,
-	STATS_B_IS_LESS,
-};
-struct stats_comparison {
-	enum stats_verdict verdict;
-	double ratio;   /**< median of b / median of a */
-	double p;       /**< of the rank test; 0 or 1 when both are exact */
-	bool overlap;   /**< the two intervals overlap */
-	char text[200]; /**< one sentence: "b is 1.32 times a (p = 0.0004, intervals apart)" */
-};
+/** Cliff's delta: how much more often a value of b is above one of a than below, -1 to 1. 0 when either is empty. */
+double stats_cliff_delta(const double *a, size_t a_n, const double *b, size_t b_n);
+/** The smallest p the rank test can give for so many values a side (all of one below all of the other). */
+double stats_rank_least_p(size_t a_n, size_t b_n);
+
+/** Kendall's tau-b of values and the order they stand in: 1 = they rise always. *p (may be NULL): two-sided, normal
+ * approximation with correction for ties and continuity (the Mann-Kendall test of a trend). */
+double stats_trend(const double *values, size_t n, double *p);
 /**
- * The rule: different only when the rank test (p < 1 - STATS_CONFIDENCE) and the intervals (apart) agree and the ratio
- * of medians is outside `noise`, the relative session-to-session noise (0.03 = 3 %; 0 = not known). `exact`: both cells
- * ran in virtual time, where any difference of the medians is a difference.
+ * Lag-1 autocorrelation of the ranks, corrected for the bias a short row has, at least 0 and at most 0.8: a rank test
+ * takes samples for independent, and rows that hang together find more differences than there are.
  */
-void stats_compare(struct stats_comparison *comparison, const struct cell_stats *a, const struct cell_stats *b,
-        double noise, bool exact);
+double stats_autocorrelation(const double *values, size_t n);
+
+/** Replace n p values by Holm's: those a family of n tests may call significant at the usual level. 0 or -ENOMEM. */
+int stats_holm(double *p, size_t n);
 
 /** Session-to-session noise: half the range of the medians of repetitions of one cell, relative to their median. 0 for
  * fewer than two. */

@@ -102,3 +102,26 @@ double stats_rank_test(const double *a, size_t a_n, const double *b, size_t b_n)
 	other = (double)a_n * (double)b_n - u;
 	return fmin(1, 2 * exact_below(a_n, b_n, fmin(u, other)));
 }
+
+double stats_rank_least_p(size_t a_n, size_t b_n)
+{
+	double orders = 1;
+
+	if (!a_n || !b_n)
+		return 1;
+	if (a_n > EXACT_MAX || b_n > EXACT_MAX)
+		return normal_p((double)a_n, (double)b_n, 0, 0);
+	for (size_t i = 1; i <= a_n; i++)
+		orders *= (double)(b_n + i) / (double)i;
+	return fmin(1, 2 / orders);
+}
+
+double stats_cliff_delta(const double *a, size_t a_n, const double *b, size_t b_n)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < a_n; i++)
+		for (size_t j = 0; j < b_n; j++)
+			sum += (b[j] > a[i]) - (b[j] < a[i]);
+	return a_n && b_n ? sum / ((double)a_n * (double)b_n) : 0;
+}

@@ -62,7 +62,7 @@ def small_run(folder, *more, env=None, **options):
 def test_help(folder):
     overview = run("help")
     expect(overview.returncode == 0, overview.stderr)
-    for name in ("doctor", "run", "report", "plot", "export", "boot"):
+    for name in ("doctor", "run", "report", "plot", "compare", "export", "boot"):
         expect(name in overview.stdout, name)
         text = run("help", name)
         expect(text.returncode == 0 and "Examples:" in text.stdout, f"help {name}: {text.stdout}")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Description of samples, the bootstrap, control subtraction, and the rule for "different". */
+/* Description of samples, the bootstrap, control subtraction. */
 #include "fixture.h"
 
 #include <errno.h>
@@ -135,72 +135,6 @@ START_TEST(the_control_loop_is_subtracted)
 }
 END_TEST
 
-static void make_cell(struct cell_stats *stats, double center, double spread)
-{
-	struct cell_result *result = calloc(1, sizeof(*result));
-
-	result->sample_count = 9;
-	for (int i = 0; i < 9; i++)
-		result->samples[i] =
-		        (struct cell_sample){1000, (uint64_t)(1000 * (center + spread * (i - 4) / 4)), 0, 0};
-	ck_assert_int_eq(stats_cell(stats, result), 0);
-	free(result);
-}
-
-START_TEST(different_only_when_everything_agrees)
-{
-	struct cell_stats *a = malloc(sizeof(*a)), *b = malloc(sizeof(*b));
-	struct stats_comparison c;
-
-	make_cell(a, 100, 3);
-	make_cell(b, 132, 3);
-	stats_compare(&c, a, b, 0, false);
-	ck_assert_int_eq(c.verdict, STATS_A_IS_LESS);
-	ck_assert_double_eq_tol(c.ratio, 1.32, 1e-6);
-	ck_assert_double_lt(c.p, 0.001);
-	ck_assert_ptr_nonnull(strstr(c.text, "b is 1.320 times a"));
-	stats_compare(&c, b, a, 0, false);
-	ck_assert_int_eq(c.verdict, STATS_B_IS_LESS);
-
-	/* A real difference that is smaller than what sessions differ by. */
-	stats_compare(&c, a, b, 0.4, false);
-	ck_assert_int_eq(c.verdict, STATS_NOT_DISTINGUISHABLE);
-	ck_assert_ptr_nonnull(strstr(c.text, "session-to-session"));
-	stats_compare(&c, b, a, 0.4, false);
-	ck_assert_int_eq(c.verdict, STATS_NOT_DISTINGUISHABLE);
-
-	make_cell(b, 101, 3);
-	stats_compare(&c, a, b, 0, false);
-	ck_assert_int_eq(c.verdict, STATS_NOT_DISTINGUISHABLE);
-	/* The rank test sees it, the intervals still touch. */
-	make_cell(b, 103.2, 3);
-	stats_compare(&c, a, b, 0, false);
-	ck_assert_double_lt(c.p, 0.05);
-	ck_assert(c.overlap);
-	ck_assert_int_eq(c.verdict, STATS_NOT_DISTINGUISHABLE);
-	ck_assert_ptr_nonnull(strstr(c.text, "intervals overlap"));
-	free(a);
-	free(b);
-}
-END_TEST
-
-START_TEST(virtual_time_is_exact)
-{
-	struct cell_stats *a = malloc(sizeof(*a)), *b = malloc(sizeof(*b));
-	struct stats_comparison c;
-
-	make_cell(a, 100, 0);
-	make_cell(b, 100.001, 0);
-	stats_compare(&c, a, b, 0.5, true);
-	ck_assert_int_eq(c.verdict, STATS_A_IS_LESS);
-	stats_compare(&c, a, a, 0, true);
-	ck_assert_int_eq(c.verdict, STATS_NOT_DISTINGUISHABLE);
-	ck_assert_ptr_nonnull(strstr(c.text, "equal, both 100"));
-	free(a);
-	free(b);
-}
-END_TEST
-
 START_TEST(noise_between_sessions)
 {
 	static const double medians[] = {100, 104, 98};
@@ -225,8 +159,6 @@ int main(void)
 	tcase_add_test(tcase, the_interval_of_three_values);
 	tcase_add_test(tcase, the_interval_covers_the_truth);
 	tcase_add_test(tcase, the_control_loop_is_subtracted);
-	tcase_add_test(tcase, different_only_when_everything_agrees);
-	tcase_add_test(tcase, virtual_time_is_exact);
 	tcase_add_test(tcase, noise_between_sessions);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

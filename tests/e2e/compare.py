@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`testudo compare` and what else makes statistics of runs, as a user runs them. Usage: compare.py TESTUDO"""
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+TESTUDO = sys.argv[1]
+
+
+def run(*arguments):
+    return subprocess.run([TESTUDO, *arguments], capture_output=True, text=True, timeout=300)
+
+
+def expect(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+def soft_run(folder, *more):
+    result = run("run", "-q", "-o", folder, "--set", "machine=soft", "--set", "workload=cpuid,pio", "--set", "samples=5", "--set", "ops=20",
+                 "--set", "profile=kvm,minimal", "--set", "vmcs=shadow", "--set", "stamps=off", "--set", "level=2", *more)
+    expect(result.returncode == 0, result.stdout + result.stderr)
+
+
+def test_compare(folder):
+    first, second = os.path.join(folder, "first"), os.path.join(folder, "second")
+    soft_run(first)
+    soft_run(second)
+    same = run("compare", first, second)
+    expect(same.returncode == 0 and "4 pairs: 0 faster, 0 slower, 4 equal, 0 cannot tell\n" in same.stdout, same.stdout + same.stderr)
+    within = run("compare", "--format", "csv", first, "--a", "profile=minimal", "--b", "profile=kvm", "workload=cpuid")
+    rows = list(csv.DictReader(io.StringIO(within.stdout)))
+    expect(within.returncode == 0 and len(rows) == 1, within.stdout + within.stderr)
+    # minimal reads and writes less in L1: in virtual time that is exact.
+    expect(rows[0]["verdict"] == "slower" and float(rows[0]["difference"]) > 0, str(rows))
+    gate = run("compare", "--fail-on-slower", first, "--a", "profile=minimal", "--b", "profile=kvm")
+    expect(gate.returncode == 3, f"--fail-on-slower: {gate.returncode}")
+    expect(run("compare", "--fail-on-slower", first, second).returncode == 0, "nothing is slower")
+    data = json.loads(run("compare", "--format", "json", first, second, "workload=pio").stdout)
+    expect([pair["verdict"] for pair in data["pairs"]] == ["equal"] * 2 and not data["unmatched"], str(data))
+    for arguments, word, status in (((), "two run folders", 2), ((first,), "--a", 2), ((first, "--a", "vmcs"), "KEY=VALUE", 2),
+                                    ((first, second, "--format", "xml"), "xml", 2), ((first, "--c"), "--c", 2),
+                                    ((first, "/nonexistent"), "nonexistent", 1), ((first, second, "workload=hlt"), "no cell", 1)):
+        result = run("compare", *arguments)
+        expect(result.returncode == status and word in result.stderr, f"{arguments}: {result.returncode} {result.stderr}")
+
+
+def main():
+    failed = 0
+    for name, test in [(name, function) for name, function in globals().items() if name.startswith("test_")]:
+        with tempfile.TemporaryDirectory(prefix="testudo-e2e-") as folder:
+            try:
+                test(folder)
+                print(f"ok: {name}")
+            except AssertionError as error:
+                failed += 1
+                print(f"FAILED: {name}: {error}")
+    return 1 if failed else 0
+
+
+sys.exit(main())
