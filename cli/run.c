@@ -15,6 +15,7 @@
 #include "cli/embed.h"
 #include "cli/folder.h"
 #include "cli/host.h"
+#include "cli/interleave.h"
 #include "cli/matrix.h"
 #include "cli/progress.h"
 #include "l0/kvm_module.h"
@@ -34,6 +35,7 @@ struct run_options {
 	bool list;
 	bool reload_kvm; /* change kvm_intel's settings as cells ask */
 	bool no_table;
+	struct interleave interleave;
 	struct costs costs; /* name empty = none */
 	struct matrix_override overrides[OVERRIDES_MAX];
 	size_t override_count;
@@ -75,7 +77,8 @@ static int parse_options(struct run_options *options, int argc, char **argv)
 	        {"resume", required_argument, NULL, 'r'}, {"set", required_argument, NULL, 's'},
 	        {"quiet", no_argument, NULL, 'q'}, {"list", no_argument, NULL, 'l'},
 	        {"costs", required_argument, NULL, 'c'}, {"reload-kvm", no_argument, NULL, 'k'},
-	        {"no-table", no_argument, NULL, 'n'}, {0}};
+	        {"no-table", no_argument, NULL, 'n'}, {"interleave", required_argument, NULL, 'i'},
+	        {"seed", required_argument, NULL, 'S'}, {0}};
 	int option;
 
 	while ((option = getopt_long(argc, argv, ":o:r:s:c:ql", longs, NULL)) != -1) {
@@ -94,6 +97,14 @@ static int parse_options(struct run_options *options, int argc, char **argv)
 		case 'c':
 			if (costs_read(&options->costs, optarg, why, sizeof(why)))
 				return command_error("run", "%s", why);
+			break;
+		case 'i':
+			if (interleave_set_rounds(&options->interleave, optarg, why, sizeof(why)))
+				return command_usage("run", "%s", why);
+			break;
+		case 'S':
+			if (interleave_set_seed(&options->interleave, optarg, why, sizeof(why)))
+				return command_usage("run", "%s", why);
 			break;
 		case 'q':
 			options->quiet = true;
@@ -115,9 +126,11 @@ static int parse_options(struct run_options *options, int argc, char **argv)
 		return command_usage("run", "one matrix at a time, not also \"%s\"", argv[optind + 1]);
 	if (optind < argc)
 		options->matrix = argv[optind];
-	if (options->resume && (options->matrix || options->override_count))
+	if (options->resume && (options->matrix || options->override_count || options->interleave.rounds))
 		return command_usage(
 		        "run", "--resume goes on with the matrix stored in %s: give no other", options->folder);
+	if (options->interleave.seeded && !options->interleave.rounds)
+		return command_usage("run", "--seed is for the order of --interleave");
 	return COMMAND_OK;
 }
 
@@ -161,23 +174,31 @@ static int load_matrix(struct matrix *matrix, const struct run_options *options,
 	return status ? command_error("run", "%s", matrix->error) : COMMAND_OK;
 }
 
-/* Drop the cells that an earlier session of this file finished; the rest run again. */
-static void drop_finished(struct matrix *matrix, struct reader *reader)
+/* Drop the cells that an earlier session of this file finished; the rest run again. With rounds, each that is done
+ * takes away one. */
+static int drop_finished(struct matrix *matrix, struct reader *reader)
 {
+	bool *finished = calloc(matrix->count + 1, sizeof(*finished));
 	size_t kept = 0;
 
-	for (size_t i = 0; i < matrix->count; i++) {
-		bool finished = false;
+	if (!finished)
+		return -ENOMEM;
+	for (size_t j = 0; j < reader_cell_count(reader); j++) {
+		const struct reader_cell *done = reader_cell(reader, j);
 
-		for (size_t j = 0; j < reader_cell_count(reader) && !finished; j++) {
-			const struct reader_cell *done = reader_cell(reader, j);
-
-			finished = done->status == CELL_OK && cell_equal(&done->cell, &matrix->cells[i]);
+		for (size_t i = 0; i < matrix->count && done->status == CELL_OK; i++) {
+			if (finished[i] || !cell_equal(&done->cell, &matrix->cells[i]))
+				continue;
+			finished[i] = true;
+			break;
 		}
-		if (!finished)
-			matrix->cells[kept++] = matrix->cells[i];
 	}
+	for (size_t i = 0; i < matrix->count; i++)
+		if (!finished[i])
+			matrix->cells[kept++] = matrix->cells[i];
 	matrix->count = kept;
+	free(finished);
+	return 0;
 }
 
 /* The built-in matrix names every machine; those this host cannot run at all are left out, and the run says so. */
@@ -207,27 +228,40 @@ static void drop_unavailable(struct matrix *matrix, struct run_info *info)
 }
 
 /* Reloading a module takes longer than a cell: cells that want the same of it are run one after another. */
-static void group_by_module(struct matrix *matrix)
+static void group_by_module(struct cell *cells, size_t count)
 {
 	size_t sorted = 0;
 
-	for (size_t i = 0; i < matrix->count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct kvm_module wanted, other;
-		struct cell cell = matrix->cells[i];
+		struct cell cell = cells[i];
 		size_t at = sorted;
 
 		kvm_module_of_cell(&wanted, &cell);
 		for (; at > 0; at--) { /* behind the last cell of the same wish; else at the end */
-			kvm_module_of_cell(&other, &matrix->cells[at - 1]);
+			kvm_module_of_cell(&other, &cells[at - 1]);
 			if (wanted.shadow_vmcs == other.shadow_vmcs && wanted.ept == other.ept)
 				break;
 		}
 		if (at == 0)
 			at = sorted;
-		memmove(&matrix->cells[at + 1], &matrix->cells[at], (i - at) * sizeof(cell));
-		matrix->cells[at] = cell;
+		memmove(&cells[at + 1], &cells[at], (i - at) * sizeof(cell));
+		cells[at] = cell;
 		sorted++;
 	}
+}
+
+/* The cells in the order they will run: rounds, and groups within each round. */
+static int arrange(struct matrix *matrix, const struct run_options *options)
+{
+	size_t rounds = options->interleave.rounds ? options->interleave.rounds : 1, cells = matrix->count;
+	char why[320];
+
+	if (options->interleave.rounds && interleave_cells(&options->interleave, matrix, why, sizeof(why)))
+		return command_error("run", "%s", why);
+	for (size_t round = 0; round < rounds && options->reload_kvm; round++)
+		group_by_module(matrix->cells + round * cells, cells);
+	return COMMAND_OK;
 }
 
 /* Run the cells. Returns how many were not CELL_OK, or -errno with *why when the run itself cannot go on. */
@@ -311,9 +345,8 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 	host_describe(info);
 	if (!options->matrix && !options->resume && !overrides(options, "machine"))
 		drop_unavailable(matrix, info);
-	if (options->reload_kvm)
-		group_by_module(matrix);
 	run_info_set_matrix(info, text);
+	interleave_describe(&options->interleave, info);
 	for (size_t i = 0; i < options->override_count; i++) {
 		char key[RUN_KEY_BYTES];
 
@@ -329,6 +362,9 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 	}
 	if (!options->quiet) {
 		printf("%zu cells to %s, written with %s\n", matrix->count, options->folder, recorder_io(&recorder));
+		if (options->interleave.rounds)
+			printf("%u rounds, shuffled with seed %llu\n", options->interleave.rounds,
+			        (unsigned long long)options->interleave.seed);
 		fflush(stdout);
 	}
 	unsuccessful = run_cells(matrix, &recorder, options, &why);
@@ -401,10 +437,14 @@ static int run_resume(struct run_options *options, const char *path)
 	} else {
 		restore_overrides(options, info);
 		warn_of_changes(info);
+		interleave_restore(&options->interleave, info);
 		status = load_matrix(&matrix, options, info->matrix, path);
 	}
+	if (status == COMMAND_OK)
+		status = arrange(&matrix, options);
+	if (status == COMMAND_OK && drop_finished(&matrix, reader))
+		status = command_error("run", "out of memory");
 	if (status == COMMAND_OK) {
-		drop_finished(&matrix, reader);
 		if (matrix.count)
 			status = run_matrix(options, &matrix, info->matrix, path);
 		else {
@@ -428,6 +468,8 @@ static int run_new(struct run_options *options, const char *path)
 	if (!text)
 		return options->matrix ? COMMAND_FAILED : command_error("run", "out of memory");
 	status = load_matrix(&matrix, options, text, options->matrix ? options->matrix : "default.ini");
+	if (status == COMMAND_OK)
+		status = arrange(&matrix, options);
 	if (status == COMMAND_OK && options->list) {
 		for (size_t i = 0; i < matrix.count; i++) {
 			char name[256];
@@ -501,6 +543,11 @@ const struct command command_run = {
                 "  -s, --set KEY=VALUES   replace a key of every section; may be repeated\n"
                 "  -r, --resume DIR       go on with a run that ended early: cells that succeeded are kept\n"
                 "  -c, --costs FILE       unit costs for modelled cycles on machine soft (see testudo help report)\n"
+                "      --interleave N     run the matrix N times, from the second on in shuffled order: shows how much "
+                "a cell "
+                "differs from\n"
+                "                         itself over time; the rounds of a cell are one row of tables\n"
+                "      --seed NUMBER      of the shuffled order; without it a new one, which the run records\n"
                 "  -l, --list             print the cells and stop\n"
                 "  -q, --quiet            no progress and no table\n"
                 "      --no-table         no table at the end\n"
@@ -512,6 +559,7 @@ const struct command command_run = {
                 "  testudo run\n"
                 "  testudo run my.ini -o results/runs/first\n"
                 "  testudo run --set machine=soft --set workload=cpuid,pio\n"
+                "  testudo run --interleave 5 --set machine=kvm --set samples=20\n"
                 "  testudo run --resume results/runs/first\n",
         .print_more = print_keys,
         .run = run_run,

@@ -100,7 +100,8 @@ static int add_pair(struct compare *compare, const struct summary_row *a, const 
 			return -ENOMEM;
 		compare->pairs = more;
 	}
-	compare->pairs[compare->pair_count++] = (struct compare_pair){.a = a, .b = b};
+	compare->pairs[compare->pair_count++] = (struct compare_pair){
+	        .a = a, .b = b, .noise = a->between_rounds > b->between_rounds ? a->between_rounds : b->between_rounds};
 	return 0;
 }
 

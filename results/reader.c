@@ -128,9 +128,8 @@ int reader_run_info(struct reader *reader, uint64_t session, struct run_info *in
 	return -ENOENT;
 }
 
-int reader_result(struct reader *reader, size_t index, struct cell_result *result)
+int reader_load_result(struct reader *reader, const struct reader_entry *entry, struct cell_result *result)
 {
-	const struct reader_entry *entry = &reader->entries[index];
 	struct decode_cell_times times;
 	struct decode_cell_end end;
 	int err;
@@ -165,7 +164,8 @@ int reader_records(struct reader *reader, size_t index, reader_records_fn *each,
 	for (size_t i = 0; i < reader->frame_count && !err; i++) {
 		const struct reader_frame *frame = &reader->frames[i];
 
-		if (frame->type != FRAME_RECORDS || frame->cell != index)
+		if (frame->type != FRAME_RECORDS || frame->cell == NO_CELL ||
+		        (frame->cell != index && reader->entries[frame->cell].first_round != index))
 			continue;
 		err = reader_load(reader, frame);
 		if (!err)

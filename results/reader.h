@@ -44,7 +44,12 @@ struct reader_cell {
 	enum cell_status status; /**< CELL_RUNNING: the file has no end of this cell */
 	char reason[CELL_REASON_BYTES];
 	bool virtual_time;
-	bool superseded;  /**< not CELL_OK, and a later session ran an equal cell */
+	bool superseded; /**< not CELL_OK, and a later session ran an equal cell */
+	/** Cells of equal settings that are CELL_OK are rounds of one measurement (run --interleave). The first of them
+	 * stands for all: its counts here are those of all rounds, and so are what reader_result() and reader_records()
+	 * say of it. */
+	uint64_t round;   /**< which, from 0 */
+	uint64_t rounds;  /**< of the first: how many; else 1 */
 	uint64_t records; /**< in good RECORDS frames */
 	uint64_t missing; /**< written but lost with damaged frames */
 	uint64_t dropped; /**< never written: the ring was full */
@@ -69,6 +74,9 @@ const struct reader_cell *reader_cell(const struct reader *reader, size_t index)
 /** The whole result of a cell (about 170 KiB: allocate it). 0; -ENOENT: the file has no end of this cell, *result then
  * holds CELL_RUNNING and a reason. */
 int reader_result(struct reader *reader, size_t index, struct cell_result *result);
+
+/** The same of one round alone; round < the cell's rounds. */
+int reader_round_result(struct reader *reader, size_t index, uint64_t round, struct cell_result *result);
 
 /** Called with decoded records in order. Non-zero ends the iteration and is handed back. */
 typedef int reader_records_fn(void *ctx, const struct ledger_record *records, size_t count);

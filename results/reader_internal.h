@@ -25,6 +25,8 @@ struct reader_entry {
 	uint64_t times_frame; /**< the same */
 	uint64_t next_record; /**< what the next RECORDS frame should begin with */
 	bool dropped_known;
+	size_t first_round; /**< index of the entry that stands for all rounds of this cell: its own, when there is one
+	                     */
 };
 
 struct reader {
@@ -42,6 +44,10 @@ struct reader {
 int reader_scan(struct reader *reader);
 /** Make cells of the frames. 0 or -errno. */
 int reader_collect(struct reader *reader);
+/** Find cells that are rounds of one measurement. */
+void reader_find_rounds(struct reader *reader);
+/** The outcome of an entry, other rounds left aside; as reader_result(). */
+int reader_load_result(struct reader *reader, const struct reader_entry *entry, struct cell_result *result);
 /** Bring a frame's payload into reader->payload. 0 or -errno; -EBADMSG: the file changed since it was opened. */
 int reader_load(struct reader *reader, const struct reader_frame *frame);
 /** pread that wants all bytes. 0; -ENODATA: the file ends before; -errno. */

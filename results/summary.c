@@ -46,6 +46,27 @@ static int count_exits(struct summary_row *row, struct reader *reader)
 	return err;
 }
 
+/* How much the rounds of a cell differ; `result` and `stats` are room to work in. */
+static int compare_rounds(
+        struct summary_row *row, struct reader *reader, struct cell_result *result, struct cell_stats *stats)
+{
+	uint64_t rounds = row->cell->rounds;
+	double *medians = malloc(rounds * sizeof(*medians));
+	int err = medians ? 0 : -ENOMEM;
+
+	for (uint64_t i = 0; i < rounds && !err; i++) {
+		err = reader_round_result(reader, row->index, i, result);
+		if (!err)
+			err = stats_cell(stats, result);
+		if (!err)
+			medians[i] = stats->op.median;
+	}
+	if (!err)
+		row->between_rounds = stats_noise(medians, rounds);
+	free(medians);
+	return err == -EINVAL ? 0 : err; /* a round without samples: nothing to say */
+}
+
 static int compute_row(struct summary_row *row, struct reader *reader, struct cell_result *result)
 {
 	int err;
@@ -80,22 +101,26 @@ int summary_compute(struct summary *summary, struct reader *reader)
 {
 	size_t cells = reader_cell_count(reader);
 	struct cell_result *result = malloc(sizeof(*result));
+	struct cell_stats *stats = malloc(sizeof(*stats));
 	int err = 0;
 
 	summary->count = 0;
 	summary->rows = calloc(cells ? cells : 1, sizeof(*summary->rows));
-	if (!result || !summary->rows)
+	if (!result || !stats || !summary->rows)
 		err = -ENOMEM;
 	for (size_t i = 0; i < cells && !err; i++) {
 		struct summary_row *row = &summary->rows[summary->count];
 
 		row->cell = reader_cell(reader, i);
-		if (row->cell->superseded)
+		if (row->cell->superseded || row->cell->round)
 			continue;
 		row->index = i;
 		summary->count++;
 		err = compute_row(row, reader, result);
+		if (!err && row->cell->rounds > 1)
+			err = compare_rounds(row, reader, result, stats);
 	}
+	free(stats);
 	free(result);
 	if (err)
 		summary_free(summary);

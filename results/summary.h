@@ -16,19 +16,20 @@ struct summary_row {
 	char reason[CELL_REASON_BYTES]; /**< the cell's, or what a CELL_OK row lacks (records dropped, say) */
 	bool have_cost;                 /**< there are samples: `stats` holds */
 	struct cell_stats stats;
-	const char *unit;            /**< "cycles", or "instructions" in virtual time */
-	uint64_t tsc_khz;            /**< 0 = unknown */
-	bool have_exits;             /**< the ledger is complete: the counts below hold */
-	uint64_t l2_exits;           /**< in the measured phase, marks excluded */
-	uint64_t l1_exits;           /**< the same */
-	uint64_t reflected;          /**< L2 exits reflected to L1 */
+	double between_rounds; /**< session-to-session noise (stats_noise() of the rounds' medians); 0 = one round */
+	const char *unit;      /**< "cycles", or "instructions" in virtual time */
+	uint64_t tsc_khz;      /**< 0 = unknown */
+	bool have_exits;       /**< the ledger is complete: the counts below hold */
+	uint64_t l2_exits;     /**< in the measured phase, marks excluded */
+	uint64_t l1_exits;     /**< the same */
+	uint64_t reflected;    /**< L2 exits reflected to L1 */
 	struct roundtrip_stats trip; /**< trips = 0: none */
 	uint64_t first_l2_exit_ns;
 	double modelled; /**< modelled cycles per operation, from a costs file (costs.h); < 0 = none */
 };
 
 struct summary {
-	struct summary_row *rows; /**< superseded cells are left out */
+	struct summary_row *rows; /**< superseded cells are left out, rounds of one cell are one row */
 	size_t count;
 };
 

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,45 @@ def test_compare(folder):
                                     ((first, "/nonexistent"), "nonexistent", 1), ((first, second, "workload=hlt"), "no cell", 1)):
         result = run("compare", *arguments)
         expect(result.returncode == status and word in result.stderr, f"{arguments}: {result.returncode} {result.stderr}")
+
+
+def test_interleave(folder):
+    """A run of rounds, stopped in the middle and gone on with, ends with all rounds of all cells."""
+    target = os.path.join(folder, "r")
+    options = ("--interleave", "4", "--seed", "5", "--set", "machine=soft", "--set", "workload=cpuid,pio,rdmsr", "--set", "samples=3", "--set",
+               "ops=20", "--set", "profile=kvm", "--set", "vmcs=shadow", "--set", "stamps=off", "--set", "level=2")
+    listed = run("run", "--list", *options).stdout.splitlines()
+    expect(len(listed) == 12 and len(set(listed[:3])) == 3 and sorted(listed[:3]) == sorted(listed[9:]), str(listed))
+    expect(run("run", "--list", *options).stdout.splitlines() == listed, "the order follows from the seed")
+    process = subprocess.Popen([TESTUDO, "run", "-o", target, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = []
+    for line in process.stdout:
+        if line.startswith("["):
+            done.append(line)
+        if len(done) == 5:
+            process.send_signal(signal.SIGINT)
+            break
+    rest, errors = process.communicate(timeout=300)
+    expect(process.returncode == 1 and "--resume" in errors, f"{process.returncode} {errors}")
+    done += [line for line in rest.splitlines() if line.startswith("[")]
+    finished = sum("ok" in line for line in done)
+    expect(5 <= finished < 12, str(done))
+    resumed = run("run", "--resume", target)
+    expect(resumed.returncode == 0, resumed.stdout + resumed.stderr)
+    expect(f"{12 - finished} cells to" in resumed.stdout and "4 rounds, shuffled with seed 5" in resumed.stdout, resumed.stdout)
+    with open(os.path.join(target, "summary.csv"), encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    expect([row["workload"] for row in rows] == ["cpuid", "pio", "rdmsr"], str(rows))
+    for row in rows:
+        # 4 rounds of 3 samples of 20 operations; a nested operation is two exits.
+        expect((row["rounds"], row["samples"], row["ops"], row["multiplication"]) == ("4", "12", "240", "2"), str(row))
+    expect("every cell" in run("run", "--resume", target).stdout, "nothing is left")
+    for arguments, word in ((("--interleave", "1"), "2 to 100"), (("--seed", "3"), "--interleave"), (("--interleave", "2", "--seed", "x"), "number"),
+                            (("--resume", target, "--interleave", "2"), "give no other")):
+        result = run("run", *arguments)
+        expect(result.returncode == 2 and word in result.stderr, f"{arguments}: {result.returncode} {result.stderr}")
+    result = run("run", "--list", "--interleave", "50", "--set", "samples=21")
+    expect(result.returncode == 1 and "1000" in result.stderr, result.stderr)
 
 
 def main():

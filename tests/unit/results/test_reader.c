@@ -318,6 +318,10 @@ START_TEST(equal_cells_have_equal_digests)
 	fixture_image_cell(&image, 0, &cell);
 	fixture_image_records(&image, records, 100);
 	fixture_image_cell_end(&image, 0, result, 0);
+	/* Read alone: with the others in the file it would stand for all three, as rounds of one cell. */
+	reader = open_all();
+	ck_assert_int_eq(reader_cell_digest(reader, 0, &first), 0);
+	reader_close(reader);
 	result->wall_ns = 99;
 	fixture_image_cell(&image, 1, &cell);
 	fixture_image_records(&image, records, 60);
@@ -328,7 +332,6 @@ START_TEST(equal_cells_have_equal_digests)
 	fixture_image_records(&image, records, 100);
 	fixture_image_cell_end(&image, 2, result, 0);
 	reader = open_all();
-	ck_assert_int_eq(reader_cell_digest(reader, 0, &first), 0);
 	ck_assert_int_eq(reader_cell_digest(reader, 1, &second), 0);
 	ck_assert_int_eq(reader_cell_digest(reader, 2, &third), 0);
 	ck_assert_uint_eq(first, second);

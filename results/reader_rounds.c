@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cells that were measured in several rounds (run --interleave) are one cell for all who ask for its outcome. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/reader_internal.h"
+
+void reader_find_rounds(struct reader *reader)
+{
+	for (size_t i = 0; i < reader->entry_count; i++) {
+		struct reader_entry *entry = &reader->entries[i];
+		struct reader_cell *first = NULL;
+
+		entry->first_round = i;
+		entry->public.rounds = 1;
+		for (size_t j = 0; j < i && entry->public.status == CELL_OK && !first; j++) {
+			struct reader_entry *other = &reader->entries[j];
+
+			if (other->public.status != CELL_OK || other->first_round != j ||
+			        !cell_equal(&other->public.cell, &entry->public.cell))
+				continue;
+			first = &other->public;
+			entry->first_round = j;
+		}
+		if (!first)
+			continue;
+		entry->public.round = first->rounds++;
+		first->records += entry->public.records;
+		first->missing += entry->public.missing;
+		first->dropped += entry->public.dropped;
+		first->wall_ns += entry->public.wall_ns;
+	}
+}
+
+int reader_round_result(struct reader *reader, size_t index, uint64_t round, struct cell_result *result)
+{
+	for (size_t i = index; i < reader->entry_count; i++)
+		if (reader->entries[i].first_round == index && reader->entries[i].public.round == round)
+			return reader_load_result(reader, &reader->entries[i], result);
+	return -ENOENT;
+}
+
+/* What counts is added up, samples are put behind each other; console and exit log are those of the first round. */
+static void add_round(struct cell_result *all, const struct cell_result *round)
+{
+	uint64_t *const stamps = &all->stamp_count;
+	const uint64_t *const more = &round->stamp_count;
+
+	for (uint64_t i = 0; i < round->sample_count && i < CELL_SAMPLES_MAX && all->sample_count < CELL_SAMPLES_MAX;
+	        i++)
+		all->samples[all->sample_count++] = round->samples[i];
+	for (size_t i = 0; i < CELL_COUNTERS_MAX; i++)
+		all->counters[i] += round->counters[i];
+	for (size_t i = 0;
+	        i < (offsetof(struct cell_result, first_l2_exit_ns) - offsetof(struct cell_result, stamp_count)) /
+	                    sizeof(uint64_t);
+	        i++)
+		stamps[i] += more[i];
+	all->machine_exits += round->machine_exits;
+	all->machine_l2_entries += round->machine_l2_entries;
+	all->records += round->records;
+	all->dropped += round->dropped;
+	all->wall_ns += round->wall_ns;
+}
+
+int reader_result(struct reader *reader, size_t index, struct cell_result *result)
+{
+	const struct reader_entry *entry = &reader->entries[index];
+	struct cell_result *round;
+	int err = reader_load_result(reader, entry, result);
+
+	if (err || entry->public.rounds < 2)
+		return err;
+	round = malloc(sizeof(*round));
+	if (!round)
+		return -ENOMEM;
+	for (uint64_t i = 1; i < entry->public.rounds && !err; i++) {
+		err = reader_round_result(reader, index, i, round);
+		if (!err)
+			add_round(result, round);
+	}
+	free(round);
+	return err;
+}
