@@ -96,6 +96,8 @@ int interleave_cells(const struct interleave *interleave, struct matrix *matrix,
 	uint64_t state = interleave->seed;
 	struct cell *cells;
 
+	if (!count || !interleave->rounds)
+		return 0;
 	for (size_t i = 0; i < count; i++) {
 		uint64_t samples = cell_int(&matrix->cells[i], CELL_SAMPLES, 1);
 

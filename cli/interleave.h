@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * `testudo run --interleave N`: the matrix N times, from the second on in shuffled order, so that what changes on the host with
- * time meets all cells alike and shows as the spread between the rounds of one cell. The order follows from the matrix,
- * N and the seed alone, which the run records: that is how --resume finds what is left.
+ * `testudo run --interleave N`: the matrix N times, from the second on in shuffled order, so that what changes on the
+ * host with time meets all cells alike and shows as the spread between the rounds of one cell. The order follows from
+ * the matrix, N and the seed alone, which the run records: that is how --resume finds what is left.
  */
 #ifndef TESTUDO_CLI_INTERLEAVE_H
 #define TESTUDO_CLI_INTERLEAVE_H
