@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/host.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <liburing.h>
 #include <stdio.h>
@@ -76,6 +77,61 @@ static void describe_kvm(struct run_info *info)
 	run_info_set(info, "kvm", "built into the kernel");
 }
 
+/* Mitigations: what the kernel says of each known weakness of this CPU. */
+static void describe_mitigations(struct run_info *info)
+{
+	static const char folder[] = "/sys/devices/system/cpu/vulnerabilities";
+	struct dirent **files;
+	int count = scandir(folder, &files, NULL, alphasort);
+
+	for (int i = 0; i < count; i++) {
+		char path[512], key[RUN_KEY_BYTES], line[RUN_VALUE_BYTES];
+
+		snprintf(path, sizeof(path), "%s/%s", folder, files[i]->d_name);
+		snprintf(key, sizeof(key), "vuln.%.*s", (int)sizeof(key) - 6, files[i]->d_name);
+		if (files[i]->d_name[0] != '.' && read_line(path, line, sizeof(line)) && strcmp(line, "Not affected"))
+			run_info_set(info, key, "%s", line);
+		free(files[i]);
+	}
+	if (count >= 0)
+		free(files);
+}
+
+/* The first of these files that there is, read as a switch: `on` is what it says when the thing is on. */
+static void describe_switch(struct run_info *info, const char *key, const char *path, char on)
+{
+	char line[16];
+
+	if (!run_info_get(info, key) && read_line(path, line, sizeof(line)))
+		run_info_set(info, key, line[0] == on ? "on" : "off");
+}
+
+void host_state(struct run_info *info)
+{
+	char line[512];
+
+	if (read_line("/proc/loadavg", line, sizeof(line))) {
+		double one, five, fifteen;
+
+		if (sscanf(line, "%lf %lf %lf", &one, &five, &fifteen) == 3)
+			run_info_set(info, "load", "%.2f %.2f %.2f", one, five, fifteen);
+	}
+	if (read_line("/proc/stat", line, sizeof(line)) && !strncmp(line, "cpu ", 4)) {
+		unsigned long long ticks[8];
+
+		if (sscanf(line + 4, "%llu %llu %llu %llu %llu %llu %llu %llu", &ticks[0], &ticks[1], &ticks[2],
+		            &ticks[3], &ticks[4], &ticks[5], &ticks[6], &ticks[7]) == 8)
+			run_info_set(info, "cpu_time", "%llu %llu %llu %llu %llu %llu %llu %llu", ticks[0], ticks[1],
+			        ticks[2], ticks[3], ticks[4], ticks[5], ticks[6], ticks[7]);
+	}
+	if (read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line, sizeof(line)))
+		run_info_set(info, "governor", "%s", line);
+	describe_switch(info, "turbo", "/sys/devices/system/cpu/intel_pstate/no_turbo", '0');
+	describe_switch(info, "turbo", "/sys/devices/system/cpu/cpufreq/boost", '1');
+	describe_switch(info, "smt", "/sys/devices/system/cpu/smt/active", '1');
+	describe_mitigations(info);
+}
+
 void host_describe(struct run_info *info)
 {
 	struct utsname names;
@@ -117,8 +173,7 @@ void host_describe(struct run_info *info)
 	describe_kvm(info);
 	if (read_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", line, sizeof(line)))
 		run_info_set(info, "clocksource", "%s", line);
-	if (read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line, sizeof(line)))
-		run_info_set(info, "governor", "%s", line);
+	host_state(info);
 }
 
 int host_probe_io_uring(void)

@@ -7,9 +7,12 @@
 
 #include "results/run_info.h"
 
-/** Describe: testudo, date, kernel, cpu, cpus, memory, virtual, kvm, nested, clocksource, governor. Unknown ones are
- * left out. */
+/** Describe: testudo, date, kernel, cpu, cpus, memory, virtual, kvm, nested, clocksource, and host_state(). Unknown
+ * ones are left out. */
 void host_describe(struct run_info *info);
+
+/** The state of the host at this moment, part of what host_describe() tells: results/FORMAT.md, HOST, has the keys. */
+void host_state(struct run_info *info);
 
 /** Can this process use io_uring? 0 or -errno. */
 int host_probe_io_uring(void);

@@ -9,8 +9,8 @@
 
 static int run_report(int argc, char **argv)
 {
-	static const struct option longs[] = {
-	        {"all", no_argument, NULL, 'a'}, {"costs", required_argument, NULL, 'c'}, {0}};
+	static const struct option longs[] = {{"all", no_argument, NULL, 'a'}, {"costs", required_argument, NULL, 'c'},
+	        {"noise", no_argument, NULL, 'n'}, {0}};
 	struct report_files files = {.out = stdout, .colours = command_colours(STDOUT_FILENO)};
 	static struct costs costs;
 	char why[256];
@@ -19,6 +19,8 @@ static int run_report(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, ":ac:", longs, NULL)) != -1) {
 		if (option == 'a')
 			files.all = true;
+		else if (option == 'n')
+			files.noise = true;
 		else if (option != 'c')
 			return command_bad_option("report", option, argv);
 		else if (costs_read(&costs, optarg, why, sizeof(why)))
@@ -35,9 +37,10 @@ static int run_report(int argc, char **argv)
 const struct command command_report = {
         .name = "report",
         .summary = "Print the tables of a run and write its summary.csv again.",
-        .synopsis = "[--all] [--costs FILE] DIR",
+        .synopsis = "[--all] [--noise] [--costs FILE] DIR",
         .help = "\n"
                 "  -a, --all   one line for each cell, with its exits per operation\n"
+                "      --noise the noise of each row, too: spread, control loop, outliers, drift, rounds\n"
                 "  -c, --costs FILE   add modelled cycles to what virtual-time machines (soft) counted: exact counts "
                 "times the\n"
                 "                     file's unit costs, each with its source; always labelled modelled\n"

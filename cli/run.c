@@ -321,6 +321,18 @@ static int conclude(const struct run_options *options)
 	return COMMAND_OK;
 }
 
+/* How the host is at the end. A failed write shows in recorder_finish(), too. */
+static void note_host(struct recorder *recorder)
+{
+	struct run_info *info = calloc(1, sizeof(*info));
+
+	if (!info)
+		return;
+	host_state(info);
+	recorder_host(recorder, info);
+	free(info);
+}
+
 static int run_matrix(const struct run_options *options, struct matrix *matrix, const char *text, const char *path)
 {
 	struct recorder_config config = {.path = path, .append = options->resume};
@@ -374,6 +386,7 @@ static int run_matrix(const struct run_options *options, struct matrix *matrix, 
 	}
 	if (stopped)
 		recorder_incomplete(&recorder, "testudo was stopped by a signal");
+	note_host(&recorder);
 	status = recorder_finish(&recorder);
 	if (status && unsuccessful >= 0)
 		command_error("run", "%s: %s", path, recorder_error(&recorder));

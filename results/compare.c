@@ -164,12 +164,22 @@ static const char *describe(const struct run_info *info, const char *key)
 	return value ? value : "not told";
 }
 
+static void note_difference(
+        struct compare *compare, const char *key, const struct run_info *a, const struct run_info *b)
+{
+	const char *of_a = describe(a, key), *of_b = describe(b, key);
+
+	if (strcmp(of_a, of_b) != 0 && compare->note_count < sizeof(compare->notes) / sizeof(compare->notes[0]))
+		snprintf(compare->notes[compare->note_count++], sizeof(compare->notes[0]), "%s: A %s, B %s", key, of_a,
+		        of_b);
+}
+
 /* What differs between the hosts' descriptions: another CPU or kind of time is another host, the rest is a note. */
 static void compare_hosts(struct compare *compare, const struct run_info *a, const struct run_info *b)
 {
 	static const char *const host_keys[] = {"cpu", "family/model/step", "virtual", "time_unit"};
 	static const char *const noted_keys[] = {"testudo", "kernel", "cpus", "memory", "kvm", "nested",
-	        "enable_shadow_vmcs", "clocksource", "governor", "turbo", "smt", "mitigations"};
+	        "enable_shadow_vmcs", "clocksource", "governor", "turbo", "smt"};
 
 	for (size_t i = 0; i < sizeof(host_keys) / sizeof(host_keys[0]) && !compare->host[0]; i++) {
 		const char *of_a = describe(a, host_keys[i]), *of_b = describe(b, host_keys[i]);
@@ -178,13 +188,15 @@ static void compare_hosts(struct compare *compare, const struct run_info *a, con
 			snprintf(compare->host, sizeof(compare->host), "%s is \"%.100s\" for A and \"%.100s\" for B",
 			        host_keys[i], of_a, of_b);
 	}
-	for (size_t i = 0; i < sizeof(noted_keys) / sizeof(noted_keys[0]); i++) {
-		const char *of_a = describe(a, noted_keys[i]), *of_b = describe(b, noted_keys[i]);
-
-		if (strcmp(of_a, of_b) != 0)
-			snprintf(compare->notes[compare->note_count++], sizeof(compare->notes[0]), "%s: A %s, B %s",
-			        noted_keys[i], of_a, of_b);
-	}
+	for (size_t i = 0; i < sizeof(noted_keys) / sizeof(noted_keys[0]); i++)
+		note_difference(compare, noted_keys[i], a, b);
+	/* Mitigations, whichever of the two tells them. */
+	for (uint32_t i = 0; i < a->pair_count; i++)
+		if (!strncmp(a->pairs[i].key, "vuln.", 5))
+			note_difference(compare, a->pairs[i].key, a, b);
+	for (uint32_t i = 0; i < b->pair_count; i++)
+		if (!strncmp(b->pairs[i].key, "vuln.", 5) && !run_info_get(a, b->pairs[i].key))
+			note_difference(compare, b->pairs[i].key, a, b);
 }
 
 static bool is(const struct summary_row *row, enum cell_key key, const char *value)

@@ -50,7 +50,7 @@ struct compare {
 	size_t tests;               /**< pairs that were tested: Holm's family */
 	bool named[CELL_KEY_COUNT]; /**< settings in which A and B differ by their filters */
 	char host[320];             /**< why measured times cannot be compared: empty = one host */
-	char notes[16][RUN_KEY_BYTES + 2 * RUN_VALUE_BYTES + 16]; /**< other differences of the hosts' descriptions */
+	char notes[40][RUN_KEY_BYTES + 2 * RUN_VALUE_BYTES + 16]; /**< other differences of the hosts' descriptions */
 	size_t note_count;
 };
 

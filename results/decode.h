@@ -20,6 +20,8 @@ struct decode_batch {
 /** Each: 0; -EBADMSG: the payload does not say what it must; -ENOMEM. */
 int decode_records(struct decode_batch *batch, const uint8_t *payload, size_t bytes);
 int decode_run(struct run_info *info, char *io, size_t io_bytes, const uint8_t *payload, size_t bytes);
+/** Of a HOST frame; the matrix is empty. */
+int decode_host(struct run_info *info, const uint8_t *payload, size_t bytes);
 /** Settings the payload lacks stay at their defaults; values are taken as they are, cut to fit. */
 int decode_cell(struct cell *cell, uint64_t *number, const uint8_t *payload, size_t bytes);
 

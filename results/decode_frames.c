@@ -35,14 +35,12 @@ struct run_target {
 	size_t io_bytes;
 };
 
-static int take_run(const msgpack_object *map, void *into)
+static int take_host(const msgpack_object *map, void *into)
 {
-	const struct run_target *target = into;
 	const msgpack_object *host = unpack_get(map, "host");
-	struct run_info *info = target->info;
+	struct run_info *info = into;
 
 	run_info_clear(info);
-	target->io[0] = '\0';
 	if (!host || host->type != MSGPACK_OBJECT_MAP)
 		return -EBADMSG;
 	for (uint32_t i = 0; i < host->via.map.size && info->pair_count < RUN_PAIRS_MAX; i++) {
@@ -53,6 +51,23 @@ static int take_run(const msgpack_object *map, void *into)
 		        unpack_object_text(&from->val, pair->value, sizeof(pair->value)))
 			info->pair_count++;
 	}
+	return 0;
+}
+
+int decode_host(struct run_info *info, const uint8_t *payload, size_t bytes)
+{
+	return with_map(payload, bytes, take_host, info);
+}
+
+static int take_run(const msgpack_object *map, void *into)
+{
+	const struct run_target *target = into;
+	struct run_info *info = target->info;
+	int err = take_host(map, info);
+
+	target->io[0] = '\0';
+	if (err)
+		return err;
 	unpack_text(map, "matrix", info->matrix, sizeof(info->matrix));
 	unpack_text(map, "io", target->io, target->io_bytes);
 	return 0;

@@ -59,6 +59,8 @@ int encode_cell_end(
         struct buffer *payload, uint64_t number, const struct cell_result *result, uint64_t written, uint64_t dropped);
 int encode_cell_times(
         struct buffer *payload, uint64_t number, const struct cell_result *result, uint64_t begun_unix_ns);
+/** The pairs of info as a HOST frame. */
+int encode_host(struct buffer *payload, const struct run_info *info, uint64_t unix_ns);
 int encode_end(struct buffer *payload, const struct encode_end *end);
 
 #endif

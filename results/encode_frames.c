@@ -64,17 +64,30 @@ static int outcome(const struct buffer *payload)
 	return payload->overflow ? -EOVERFLOW : 0;
 }
 
-int encode_run(struct buffer *payload, const struct run_info *info, const char *io, uint64_t unix_ns)
+static void pack_host(struct buffer *payload, const struct run_info *info)
 {
 	uint32_t pairs = info->pair_count < RUN_PAIRS_MAX ? info->pair_count : RUN_PAIRS_MAX;
 
-	pack_map(payload, 4);
 	pack_str(payload, "host");
 	pack_map(payload, pairs);
 	for (uint32_t i = 0; i < pairs; i++) {
 		pack_text(payload, info->pairs[i].key, RUN_KEY_BYTES);
 		pack_text(payload, info->pairs[i].value, RUN_VALUE_BYTES);
 	}
+}
+
+int encode_host(struct buffer *payload, const struct run_info *info, uint64_t unix_ns)
+{
+	pack_map(payload, 2);
+	pack_host(payload, info);
+	pack_uint_pair(payload, "unix_ns", unix_ns);
+	return outcome(payload);
+}
+
+int encode_run(struct buffer *payload, const struct run_info *info, const char *io, uint64_t unix_ns)
+{
+	pack_map(payload, 4);
+	pack_host(payload, info);
 	pack_str(payload, "matrix");
 	pack_text(payload, info->matrix, RUN_MATRIX_BYTES);
 	pack_str(payload, "io");

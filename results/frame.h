@@ -31,8 +31,9 @@ enum frame_type {
 	FRAME_RECORDS = 3,  /**< a batch of ledger records */
 	FRAME_CELL_END = 4, /**< its outcome */
 	FRAME_CELL_TIMES =
-	        5,     /**< wall-clock times of the cell, kept apart: they are all that differs in virtual time */
-	FRAME_END = 6, /**< the session ended, and how */
+	        5,      /**< wall-clock times of the cell, kept apart: they are all that differs in virtual time */
+	FRAME_END = 6,  /**< the session ended, and how */
+	FRAME_HOST = 7, /**< the host's state at a later time of the session */
 };
 
 struct frame_header {

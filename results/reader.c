@@ -128,6 +128,21 @@ int reader_run_info(struct reader *reader, uint64_t session, struct run_info *in
 	return -ENOENT;
 }
 
+int reader_host_at_end(struct reader *reader, uint64_t session, struct run_info *info)
+{
+	run_info_clear(info);
+	for (size_t i = reader->frame_count; i--;) {
+		const struct reader_frame *frame = &reader->frames[i];
+		int err;
+
+		if (frame->type != FRAME_HOST || frame->session != session)
+			continue;
+		err = reader_load(reader, frame);
+		return err ? err : decode_host(info, reader->payload, frame->length);
+	}
+	return -ENOENT;
+}
+
 int reader_load_result(struct reader *reader, const struct reader_entry *entry, struct cell_result *result)
 {
 	struct decode_cell_times times;

@@ -67,6 +67,10 @@ const struct reader_overview *reader_overview(const struct reader *reader);
 /** Session's description. 0; -ENOENT: no such session. */
 int reader_run_info(struct reader *reader, uint64_t session, struct run_info *info);
 
+/** What the session said of the host at its end. 0; -ENOENT: nothing (it did not end well, or is of an older Testudo).
+ */
+int reader_host_at_end(struct reader *reader, uint64_t session, struct run_info *info);
+
 size_t reader_cell_count(const struct reader *reader);
 /** In the order they ran; index < reader_cell_count. */
 const struct reader_cell *reader_cell(const struct reader *reader, size_t index);

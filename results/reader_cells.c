@@ -205,6 +205,8 @@ static int take(struct reader *reader, struct reader_frame *frame, struct cell_r
 		begin_session(reader, frame);
 		return decode_run(
 		        info, reader->overview.io, sizeof(reader->overview.io), reader->payload, frame->length);
+	case FRAME_HOST:
+		return decode_host(info, reader->payload, frame->length);
 	case FRAME_CELL:
 		return take_cell(reader, frame);
 	case FRAME_CELL_END:

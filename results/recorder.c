@@ -293,6 +293,14 @@ int recorder_end_cell(struct recorder *recorder, const struct cell_result *resul
 	return call(recorder, RECORDER_END_CELL);
 }
 
+int recorder_host(struct recorder *recorder, const struct run_info *info)
+{
+	if (!recorder->mail)
+		return -EPIPE;
+	recorder->mail->info = *info;
+	return call(recorder, RECORDER_HOST);
+}
+
 int recorder_check(struct recorder *recorder)
 {
 	struct pollfd wait = {.fd = recorder->socket};

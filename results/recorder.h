@@ -69,6 +69,8 @@ int recorder_start(struct recorder *recorder, const struct recorder_config *conf
 int recorder_begin_run(struct recorder *recorder, const struct run_info *info);
 int recorder_begin_cell(struct recorder *recorder, const struct cell *cell);
 int recorder_end_cell(struct recorder *recorder, const struct cell_result *result);
+/** The host's state at this moment (the pairs of info alone), as often as wanted between begin_run and finish. */
+int recorder_host(struct recorder *recorder, const struct run_info *info);
 
 /** The run ends before it is complete: the END frame that recorder_finish() writes shall say why. */
 void recorder_incomplete(struct recorder *recorder, const char *reason);

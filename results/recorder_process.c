@@ -125,6 +125,20 @@ static int begin_run(struct process *p)
 	return writer_flush(&p->writer);
 }
 
+static int note_host(struct process *p)
+{
+	struct writer_slot *slot;
+	struct buffer payload;
+
+	drain_all(p);
+	slot = writer_slot(&p->writer, &payload);
+	if (slot) {
+		encode_host(&payload, &p->given->mail->info, unix_ns());
+		writer_submit(&p->writer, slot, &payload, FRAME_HOST);
+	}
+	return writer_flush(&p->writer);
+}
+
 static int begin_cell(struct process *p)
 {
 	struct writer_slot *slot;
@@ -201,6 +215,8 @@ static int handle(struct process *p, uint32_t type)
 		return begin_cell(p);
 	case RECORDER_END_CELL:
 		return end_cell(p);
+	case RECORDER_HOST:
+		return note_host(p);
 	case RECORDER_FINISH:
 		return end_run(p, p->given->mail->end_reason);
 	}

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/noise.h"
+
 /* Columns of the table by workload: level 1, then level 2 by vmcs mode. */
 enum { COLUMN_LEVEL1, COLUMN_TRAP, COLUMN_SHADOW, COLUMN_DIRECT, COLUMN_COUNT };
 
@@ -382,6 +384,21 @@ static int write_csv(const char *folder, const struct summary *summary, char *wh
 	return status;
 }
 
+static int print_noise(const struct report_files *files, const struct summary *summary, struct reader *reader)
+{
+	struct noise *noise = malloc(sizeof(*noise));
+	int err = noise ? noise_compute(noise, summary, reader) : -ENOMEM;
+
+	if (!err) {
+		noise_print(files->out, noise);
+		if (files->noise)
+			noise_print_rows(files->out, noise);
+		noise_free(noise);
+	}
+	free(noise);
+	return err;
+}
+
 int report_run(const struct report_files *files, char *why, size_t why_bytes)
 {
 	struct reader *reader;
@@ -408,6 +425,12 @@ int report_run(const struct report_files *files, char *why, size_t why_bytes)
 		report_print_breakdown(files->out, &summary);
 		if (files->costs)
 			report_print_modelled(files->out, &summary, files->costs);
+		if (!status) {
+			status = print_noise(files, &summary, reader);
+			if (status)
+				snprintf(why, why_bytes, "the noise of %.150s cannot be told: %s", path,
+				        strerror(-status));
+		}
 	}
 	if (files->out)
 		report_print_health(files->out, reader_overview(reader));

@@ -19,6 +19,7 @@ struct report_files {
 	bool colours;
 	const struct costs *costs; /**< unit costs for modelled cycles; NULL = none */
 	bool all;                  /**< one line for each cell instead of one for each workload */
+	bool noise;                /**< the noise of each row besides that of the run */
 };
 
 /** Read the run, write summary.csv, print the table. 0 or -errno with a sentence. */

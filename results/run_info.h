@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define RUN_PAIRS_MAX 64
+#define RUN_PAIRS_MAX 128
 #define RUN_KEY_BYTES 32
 #define RUN_VALUE_BYTES 256
 #define RUN_MATRIX_BYTES 32768
@@ -18,7 +18,7 @@ struct run_pair {
 	char value[RUN_VALUE_BYTES];
 };
 
-/** Fixed size, no pointers: it crosses to the recorder in shared memory. About 50 KiB. */
+/** Fixed size, no pointers: it crosses to the recorder in shared memory. About 70 KiB. */
 struct run_info {
 	uint32_t pair_count;
 	struct run_pair pairs[RUN_PAIRS_MAX];

@@ -126,11 +126,26 @@ void fixture_image_frame(struct fixture_image *image, uint32_t type, const void 
 	seal(image, type, &buffer);
 }
 
+void fixture_image_host(struct fixture_image *image, const struct run_info *host)
+{
+	struct buffer payload = payload_of(image);
+
+	ck_assert_int_eq(encode_host(&payload, host, 2), 0);
+	seal(image, FRAME_HOST, &payload);
+}
+
 void fixture_image_run(struct fixture_image *image)
+{
+	fixture_image_run_on(image, NULL);
+}
+
+void fixture_image_run_on(struct fixture_image *image, const struct run_info *host)
 {
 	struct buffer payload = payload_of(image);
 	struct run_info *info = calloc(1, sizeof(*info));
 
+	if (host)
+		*info = *host;
 	run_info_set(info, "cpu", "%s", "a test");
 	run_info_set_matrix(info, "[matrix]\nworkload = cpuid\n");
 	ck_assert_int_eq(encode_run(&payload, info, "memory", 1), 0);

@@ -37,9 +37,13 @@ struct fixture_image {
 };
 void fixture_image_begin(struct fixture_image *image);
 void fixture_image_free(struct fixture_image *image);
+/** The host's state once more. */
+void fixture_image_host(struct fixture_image *image, const struct run_info *host);
 /** Append a frame of any payload. */
 void fixture_image_frame(struct fixture_image *image, uint32_t type, const void *payload, size_t bytes);
 void fixture_image_run(struct fixture_image *image);
+/** The same with what `host` tells besides (may be NULL). */
+void fixture_image_run_on(struct fixture_image *image, const struct run_info *host);
 void fixture_image_cell(struct fixture_image *image, uint64_t number, const struct cell *cell);
 /** Records of the cell begun last; each call ends a batch. */
 void fixture_image_records(struct fixture_image *image, const struct ledger_record *records, size_t count);

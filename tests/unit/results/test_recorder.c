@@ -51,9 +51,19 @@ static void publish(enum ledger_when_full when_full, const struct ledger_record 
 		ledger_write(&ledger, &records[i]);
 }
 
+/* Each cell with settings of its own: equal ones would be rounds of one cell. */
+static int begin_cell(void)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%d", (int)cell_int(&cell, CELL_TIMEOUT, 0) + 1);
+	ck_assert_int_eq(cell_set(&cell, "timeout", text, NULL, 0), 0);
+	return recorder_begin_cell(&recorder, &cell);
+}
+
 static void run_cell(const struct ledger_record *records, size_t count)
 {
-	ck_assert_int_eq(recorder_begin_cell(&recorder, &cell), 0);
+	ck_assert_int_eq(begin_cell(), 0);
 	publish(LEDGER_WAIT, records, count);
 	ck_assert_int_eq(recorder_check(&recorder), 0);
 	ck_assert_int_eq(recorder_end_cell(&recorder, result), 0);
@@ -171,6 +181,7 @@ START_TEST(the_file_does_not_depend_on_timing)
 		size_t kept;
 
 		unlink(fixture_path());
+		cell_defaults(&cell);
 		start(&config);
 		run_cell(records, count);
 		run_cell(records, 777);
@@ -201,7 +212,7 @@ START_TEST(drops_are_counted_where_they_happened)
 	fixture_typical_records(records, 1000, 8);
 	start(&config);
 	run_cell(records, 10);
-	ck_assert_int_eq(recorder_begin_cell(&recorder, &cell), 0);
+	ck_assert_int_eq(begin_cell(), 0);
 	/* The recorder stands still, so all but a ring full of them must go. */
 	kill(recorder.pid, SIGSTOP);
 	publish(LEDGER_DROP, records, 1000);
@@ -219,6 +230,32 @@ START_TEST(drops_are_counted_where_they_happened)
 	ck_assert_uint_eq(reader_cell(reader, 2)->dropped, 0);
 	ck_assert_uint_eq(reader_overview(reader)->dropped, dropped);
 	reader_close(reader);
+}
+END_TEST
+
+START_TEST(the_host_is_noted_at_the_end)
+{
+	struct recorder_config config = {.path = fixture_path()};
+	struct run_info *host = calloc(1, sizeof(*host));
+	struct reader *reader;
+
+	start(&config);
+	for (int i = 1; i <= 2; i++) {
+		run_info_set(host, "load", "%d.50", i);
+		ck_assert_int_eq(recorder_host(&recorder, host), 0);
+	}
+	ck_assert_int_eq(recorder_finish(&recorder), 0);
+	ck_assert_int_eq(recorder_host(&recorder, host), -EPIPE);
+	reader = reopen();
+	ck_assert_int_eq(reader_host_at_end(reader, 0, host), 0);
+	ck_assert_uint_eq(host->pair_count, 1);
+	ck_assert_str_eq(run_info_get(host, "load"), "2.50");
+	ck_assert_int_eq(reader_host_at_end(reader, 1, host), -ENOENT);
+	ck_assert_uint_eq(host->pair_count, 0);
+	ck_assert_int_eq(reader_run_info(reader, 0, host), 0);
+	ck_assert_str_eq(run_info_get(host, "cpu"), "a test");
+	reader_close(reader);
+	free(host);
 }
 END_TEST
 
@@ -330,6 +367,7 @@ int main(void)
 	tcase_add_test(tcase, what_is_published_between_cells_belongs_to_none);
 	tcase_add_test(tcase, the_file_does_not_depend_on_timing);
 	tcase_add_test(tcase, drops_are_counted_where_they_happened);
+	tcase_add_test(tcase, the_host_is_noted_at_the_end);
 	tcase_add_test(tcase, append_goes_on_behind_a_torn_end);
 	tcase_add_test(tcase, append_takes_an_empty_file_and_refuses_a_strange_one);
 	tcase_add_test(tcase, two_recorders_cannot_write_one_file);
