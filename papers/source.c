@@ -169,7 +169,7 @@ static void divide_stamped(const struct paper_source *source, const struct cell 
 {
 	const struct summary_row *row = find_row(source, wanted, true);
 	struct cell_result *result;
-	double trips, own, sum = 0;
+	double own, sum = 0;
 
 	if (!row || row->cell->status != CELL_OK || !row->trip.trips) {
 		snprintf(measure->why, sizeof(measure->why), "%.190s",
@@ -178,13 +178,14 @@ static void divide_stamped(const struct paper_source *source, const struct cell 
 	}
 	result = calloc(1, sizeof(*result));
 	if (result && !reader_result(source->run->reader, row->index, result) && result->stamp_count) {
-		trips = (double)result->stamp_count;
-		own = row->trip.mean[ROUNDTRIP_L1_EXITS];
-		measure->parts[PAPER_PART_SWITCH] = (double)(result->stamp_l2_to_l0 + result->stamp_l0_to_l1 +
-		                                             result->stamp_l1_to_l0 + result->stamp_l0_to_l2) /
-		                                    trips;
-		measure->parts[PAPER_PART_L0] = (double)(result->stamp_reflect + result->stamp_merge) / trips + own;
-		measure->parts[PAPER_PART_L1] = (double)result->stamp_l1_handler / trips - own;
+		own = result->stamp_median_of ? row->trip.median[ROUNDTRIP_L1_EXITS]
+		                              : row->trip.mean[ROUNDTRIP_L1_EXITS];
+		measure->parts[PAPER_PART_SWITCH] =
+		        cell_stamp(result, STAMP_L2_TO_L0) + cell_stamp(result, STAMP_L0_TO_L1) +
+		        cell_stamp(result, STAMP_L1_TO_L0) + cell_stamp(result, STAMP_L0_TO_L2);
+		measure->parts[PAPER_PART_L0] =
+		        cell_stamp(result, STAMP_REFLECT) + cell_stamp(result, STAMP_MERGE) + own;
+		measure->parts[PAPER_PART_L1] = cell_stamp(result, STAMP_L1_HANDLER) - own;
 		measure->divided = measure->parts[PAPER_PART_L1] >= 0;
 		/* Stamping costs instructions: of that cell only the shares are taken. */
 		for (int part = 0; part < PAPER_PARTS; part++)

@@ -224,3 +224,21 @@ const char *cell_status_name(enum cell_status status)
 	}
 	return "unknown";
 }
+
+const char *stamp_part_name(enum stamp_part part)
+{
+	static const char *const names[] = {
+#define STAMP_PART(id, name, text) name,
+#include "stamp_parts.def"
+#undef STAMP_PART
+	};
+
+	return part < STAMP_PARTS ? names[part] : "unknown";
+}
+
+double cell_stamp(const struct cell_result *result, enum stamp_part part)
+{
+	if (result->stamp_median_of)
+		return (double)result->stamp_median[part];
+	return result->stamp_count ? (double)result->stamp_sum[part] / (double)result->stamp_count : 0;
+}

@@ -76,6 +76,16 @@ struct cell_log_entry {
 	uint64_t qualification, guest_rip, interruption_info, idt_vectoring_info, guest_physical_address;
 };
 
+/** Parts of a nested round trip between time stamps. */
+enum stamp_part {
+#define STAMP_PART(id, name, text) STAMP_##id,
+#include "stamp_parts.def"
+#undef STAMP_PART
+	STAMP_PARTS
+};
+/** "l2_to_l0", … */
+const char *stamp_part_name(enum stamp_part part);
+
 /**
  * What a cell gave. Lives in memory shared between the cell's process and the one that started it, so that a cell that
  * dies leaves what it had: fixed size, no pointers, written front to back.
@@ -93,11 +103,12 @@ struct cell_result {
 	/** What the machine itself counted over the measured loops (nvmx: KVM's statistics). */
 	bool machine_counted;
 	uint64_t machine_exits, machine_l2_entries;
-	uint64_t records;     /**< ledger records offered */
-	uint64_t dropped;     /**< of those, not written: the ring was full */
-	uint64_t stamp_count; /**< round trips with stamps; sums of their parts follow, in ticks */
-	uint64_t stamp_l2_to_l0, stamp_reflect, stamp_l0_to_l1, stamp_l1_handler, stamp_l1_to_l0, stamp_merge,
-	        stamp_l0_to_l2;
+	uint64_t records;                /**< ledger records offered */
+	uint64_t dropped;                /**< of those, not written: the ring was full */
+	uint64_t stamp_count;            /**< round trips with stamps */
+	uint64_t stamp_sum[STAMP_PARTS]; /**< of their parts, in ticks */
+	uint64_t stamp_median_of;        /**< trips behind the medians; 0 = there are none (older files) */
+	uint64_t stamp_median[STAMP_PARTS];
 	uint64_t first_l2_exit_ns; /**< wall time from the cell's start to the first L2 exit; 0 = none */
 	uint64_t wall_ns;
 	uint64_t console_bytes;
@@ -105,5 +116,8 @@ struct cell_result {
 	uint64_t log_count; /**< exits L1 logged (may exceed CELL_LOG_MAX: the first ones are kept) */
 	struct cell_log_entry log[CELL_LOG_MAX];
 };
+
+/** A part's ticks in a round trip: the median, or the mean where a file has no medians. 0 without stamps. */
+double cell_stamp(const struct cell_result *result, enum stamp_part part);
 
 #endif

@@ -174,18 +174,20 @@ static void take_machine(const msgpack_object *map, struct cell_result *result)
 
 static void take_stamps(const msgpack_object *map, struct cell_result *result)
 {
-	const msgpack_object *stamps = unpack_get(map, "stamps");
+	const msgpack_object *stamps = unpack_get(map, "stamps"), *medians = unpack_get(map, "stamp_medians");
 
-	if (!stamps)
-		return;
-	unpack_uint(stamps, "count", &result->stamp_count);
-	unpack_uint(stamps, "l2_to_l0", &result->stamp_l2_to_l0);
-	unpack_uint(stamps, "reflect", &result->stamp_reflect);
-	unpack_uint(stamps, "l0_to_l1", &result->stamp_l0_to_l1);
-	unpack_uint(stamps, "l1_handler", &result->stamp_l1_handler);
-	unpack_uint(stamps, "l1_to_l0", &result->stamp_l1_to_l0);
-	unpack_uint(stamps, "merge", &result->stamp_merge);
-	unpack_uint(stamps, "l0_to_l2", &result->stamp_l0_to_l2);
+	if (stamps)
+		unpack_uint(stamps, "count", &result->stamp_count);
+	if (medians)
+		unpack_uint(medians, "of", &result->stamp_median_of);
+	for (int part = 0; part < STAMP_PARTS; part++) {
+		const char *name = stamp_part_name((enum stamp_part)part);
+
+		if (stamps)
+			unpack_uint(stamps, name, &result->stamp_sum[part]);
+		if (medians)
+			unpack_uint(medians, name, &result->stamp_median[part]);
+	}
 }
 
 static int take_status(const msgpack_object *map, struct cell_result *result)

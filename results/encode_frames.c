@@ -146,15 +146,17 @@ static void pack_machine(struct buffer *payload, const struct cell_result *resul
 static void pack_stamps(struct buffer *payload, const struct cell_result *result)
 {
 	pack_str(payload, "stamps");
-	pack_map(payload, 8);
+	pack_map(payload, 1 + STAMP_PARTS);
 	pack_uint_pair(payload, "count", result->stamp_count);
-	pack_uint_pair(payload, "l2_to_l0", result->stamp_l2_to_l0);
-	pack_uint_pair(payload, "reflect", result->stamp_reflect);
-	pack_uint_pair(payload, "l0_to_l1", result->stamp_l0_to_l1);
-	pack_uint_pair(payload, "l1_handler", result->stamp_l1_handler);
-	pack_uint_pair(payload, "l1_to_l0", result->stamp_l1_to_l0);
-	pack_uint_pair(payload, "merge", result->stamp_merge);
-	pack_uint_pair(payload, "l0_to_l2", result->stamp_l0_to_l2);
+	for (int part = 0; part < STAMP_PARTS; part++)
+		pack_uint_pair(payload, stamp_part_name((enum stamp_part)part), result->stamp_sum[part]);
+	if (!result->stamp_median_of)
+		return;
+	pack_str(payload, "stamp_medians");
+	pack_map(payload, 1 + STAMP_PARTS);
+	pack_uint_pair(payload, "of", result->stamp_median_of);
+	for (int part = 0; part < STAMP_PARTS; part++)
+		pack_uint_pair(payload, stamp_part_name((enum stamp_part)part), result->stamp_median[part]);
 }
 
 static void pack_log(struct buffer *payload, const struct cell_result *result)
@@ -184,7 +186,7 @@ int encode_cell_end(
 	uint64_t console =
 	        result->console_bytes < sizeof(result->console) ? result->console_bytes : sizeof(result->console);
 
-	pack_map(payload, 16 + (result->machine_counted ? 1 : 0));
+	pack_map(payload, 16 + (result->machine_counted ? 1 : 0) + (result->stamp_median_of ? 1 : 0));
 	pack_uint_pair(payload, "cell", number);
 	pack_str(payload, "status");
 	/* A cell that died may leave any number here. */

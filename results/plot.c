@@ -227,25 +227,25 @@ static void write_multiplication(struct plotter *plotter)
 /* The papers' breakdown, from TSC stamps taken inside the round trip (stamps = on). */
 static void write_stamps(struct plotter *plotter, FILE *file, struct cell_result *result)
 {
+	static const enum stamp_part order[] = {STAMP_L2_TO_L0, STAMP_REFLECT, STAMP_L0_TO_L1, STAMP_L1_TO_L0,
+	        STAMP_MERGE, STAMP_L0_TO_L2, STAMP_L1_HANDLER};
+
 	fputs("cell\t\"L2 to L0 switch\"\t\"vmcs02 to vmcs12\"\t\"enter L1\"\t\"L1 to L0 switch\"\t\"vmcs12 to "
 	      "vmcs02\"\t"
 	      "\"enter L2\"\t\"L1's handler with its own exits\"\n",
 	        file);
 	for (size_t i = 0; i < plotter->summary->count; i++) {
 		const struct summary_row *row = &plotter->summary->rows[i];
-		double trips;
 
 		if (row->cell->status != CELL_OK || !is(row, CELL_MACHINE, plotter->machine) ||
 		        !is(row, CELL_STAMPS, "on") || reader_result(plotter->reader, row->index, result) ||
 		        !result->stamp_count)
 			continue;
-		trips = (double)result->stamp_count;
 		fprintf(file, "\"%s %s %s\"", setting(row, CELL_WORKLOAD), setting(row, CELL_PROFILE),
 		        setting(row, CELL_VMCS));
-		fprintf(file, "\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\t%.6g\n", (double)result->stamp_l2_to_l0 / trips,
-		        (double)result->stamp_reflect / trips, (double)result->stamp_l0_to_l1 / trips,
-		        (double)result->stamp_l1_to_l0 / trips, (double)result->stamp_merge / trips,
-		        (double)result->stamp_l0_to_l2 / trips, (double)result->stamp_l1_handler / trips);
+		for (size_t part = 0; part < sizeof(order) / sizeof(order[0]); part++)
+			fprintf(file, "\t%.6g", cell_stamp(result, order[part]));
+		fputc('\n', file);
 	}
 }
 
@@ -267,7 +267,7 @@ static void write_parts(struct plotter *plotter, FILE *file)
 			continue;
 		fprintf(file, "\"%s %s\"", setting(row, CELL_PROFILE), setting(row, CELL_VMCS));
 		for (size_t part = 0; part < parts; part++)
-			fprintf(file, "\t%.6g", row->trip.mean[order[part]]);
+			fprintf(file, "\t%.6g", row->trip.median[order[part]]);
 		fputc('\n', file);
 	}
 }

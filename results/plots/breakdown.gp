@@ -16,7 +16,7 @@ do for [machine in machines] {
 		set terminal svg size 1280,560 font font background "white"
 		set output "breakdown-".machine.".svg"
 		timed = value("unit_".machine) eq "cycles"
-		set multiplot layout 1,(timed ? 2 : 1) title "Where a nested round trip goes on machine ".machine." (means, from ".value("breakdown_from_".machine).")"
+		set multiplot layout 1,(timed ? 2 : 1) title "Where a nested round trip goes on machine ".machine." (medians, from ".value("breakdown_from_".machine).")"
 		set ylabel value("unit_".machine)." per round trip"
 		set key outside bottom center horizontal maxcols 2 font ",10"
 		set title (timed ? "all of it" : "L0's work takes no virtual time")

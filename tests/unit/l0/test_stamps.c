@@ -42,13 +42,50 @@ START_TEST(parts_of_a_trip)
 	one_trip(10000000);
 	l2_exit(20000000, 20000010, LEDGER_BY_L0); /* the mark behind the last operation */
 	ck_assert_uint_eq(stamps.count, 2);
-	ck_assert_uint_eq(stamps.l2_to_l0, 2);
-	ck_assert_uint_eq(stamps.reflect, 40);
-	ck_assert_uint_eq(stamps.l0_to_l1, 600);
-	ck_assert_uint_eq(stamps.l1_handler, 8000);
-	ck_assert_uint_eq(stamps.l1_to_l0, 100000);
-	ck_assert_uint_eq(stamps.merge, 1200000);
-	ck_assert_uint_eq(stamps.l0_to_l2, 14000000);
+	ck_assert_uint_eq(stamps.sum[STAMP_L2_TO_L0], 2);
+	ck_assert_uint_eq(stamps.sum[STAMP_REFLECT], 40);
+	ck_assert_uint_eq(stamps.sum[STAMP_L0_TO_L1], 600);
+	ck_assert_uint_eq(stamps.sum[STAMP_L1_HANDLER], 8000);
+	ck_assert_uint_eq(stamps.sum[STAMP_L1_TO_L0], 100000);
+	ck_assert_uint_eq(stamps.sum[STAMP_MERGE], 1200000);
+	ck_assert_uint_eq(stamps.sum[STAMP_L0_TO_L2], 14000000);
+}
+END_TEST
+
+/* One trip in ten is interrupted for a long time: it moves sums, not medians. More trips than are kept. */
+START_TEST(medians_over_trips)
+{
+	static struct cell_result result;
+	uint64_t t = 1000;
+
+	for (int i = 0; i < 3 * STAMPS_KEPT_MAX; i++) {
+		const uint64_t late = i % 10 == 4 ? 1000000000 : 0;
+
+		l2.stamps.l2_before = t;
+		l2_exit(t + 1, t + 1 + 20, LEDGER_BY_L1);
+		l1.stamps.l1_handler_begin = t + 21 + 300;
+		l1.stamps.l1_handler_end = t + 321 + 4000 + late;
+		t += 4321 + late;
+		resume(t + 50000, t + 650000);
+		l2.stamps.l2_after = t + 7650000 + (uint64_t)(i % 3);
+		t += 8000000;
+	}
+	l2_exit(t, t + 10, LEDGER_BY_L0);
+	stamps_result(&stamps, &result);
+	ck_assert_uint_eq(result.stamp_count, 3 * STAMPS_KEPT_MAX);
+	/* Every fourth is kept once there were twice as many as there is room for. */
+	ck_assert_uint_eq(result.stamp_median_of, 3 * STAMPS_KEPT_MAX / 4);
+	ck_assert_uint_eq(result.stamp_median[STAMP_L2_TO_L0], 1);
+	ck_assert_uint_eq(result.stamp_median[STAMP_REFLECT], 20);
+	ck_assert_uint_eq(result.stamp_median[STAMP_L0_TO_L1], 300);
+	ck_assert_uint_eq(result.stamp_median[STAMP_L1_HANDLER], 4000);
+	ck_assert_uint_eq(result.stamp_median[STAMP_L1_TO_L0], 50000);
+	ck_assert_uint_eq(result.stamp_median[STAMP_MERGE], 600000);
+	ck_assert_uint_eq(result.stamp_median[STAMP_L0_TO_L2], 7000001);
+	ck_assert_double_eq(cell_stamp(&result, STAMP_L1_HANDLER), 4000);
+	/* A file without medians has the mean. */
+	result.stamp_median_of = 0;
+	ck_assert_double_gt(cell_stamp(&result, STAMP_L1_HANDLER), 90000000);
 }
 END_TEST
 
@@ -100,6 +137,7 @@ static void add(TCase *tests)
 {
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, parts_of_a_trip);
+	tcase_add_test(tests, medians_over_trips);
 	tcase_add_test(tests, stamps_out_of_order_are_left_out);
 	tcase_add_test(tests, two_trips_of_one_operation_are_left_out);
 	tcase_add_test(tests, only_the_measured_loop_counts);

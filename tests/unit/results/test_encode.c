@@ -184,7 +184,9 @@ START_TEST(a_cells_result_comes_back)
 	in->records = 1001;
 	in->dropped = 1;
 	in->stamp_count = 5;
-	in->stamp_merge = 6;
+	in->stamp_sum[STAMP_MERGE] = 6;
+	in->stamp_median_of = 7;
+	in->stamp_median[STAMP_L0_TO_L2] = 8;
 	in->console_bytes = 9000;
 	memset(in->console, 0xff, sizeof(in->console));
 	in->log_count = CELL_LOG_MAX + 5;

@@ -30,7 +30,9 @@ static void make_run(void)
 		fixture_result(&result, 1000, ticks[i]);
 		result.counters[1] = 10 + i;
 		result.stamp_count = 4;
-		result.stamp_merge = 400 + i;
+		result.stamp_sum[STAMP_MERGE] = 400 + i;
+		result.stamp_median_of = 4;
+		result.stamp_median[STAMP_MERGE] = i == 2 ? 100000 : 100 + i;
 		if (!ticks[i]) {
 			result.status = CELL_FAILED;
 			strcpy(result.reason, "hung");
@@ -94,7 +96,10 @@ START_TEST(the_reader_adds_up_and_tells_apart)
 	ck_assert_uint_eq(result.samples[9].ticks, 110000);
 	ck_assert_uint_eq(result.counters[1], 10 + 12 + 14);
 	ck_assert_uint_eq(result.stamp_count, 12);
-	ck_assert_uint_eq(result.stamp_merge, 400 + 402 + 404);
+	ck_assert_uint_eq(result.stamp_sum[STAMP_MERGE], 400 + 402 + 404);
+	/* 100, 100,000 and 104 in the rounds. */
+	ck_assert_uint_eq(result.stamp_median[STAMP_MERGE], 104);
+	ck_assert_uint_eq(result.stamp_median_of, 12);
 	ck_assert_int_eq(reader_round_result(reader, 0, 2, &result), 0);
 	ck_assert_uint_eq(result.sample_count, 9);
 	ck_assert_uint_eq(result.samples[0].ticks, 104000);
