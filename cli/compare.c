@@ -17,8 +17,8 @@ struct options {
 	const char *folders[2];
 	size_t folder_count;
 	const char *format;
-	struct compare_filter a, b, both;
-	bool across_hosts;
+	struct compare_filter a, b;
+	struct compare_options compare;
 	bool fail_on_slower;
 };
 
@@ -36,13 +36,24 @@ static int add_filter(struct compare_filter *filter, const char *text)
 	return compare_filter_add(filter, text, why, sizeof(why)) ? command_usage("compare", "%s", why) : COMMAND_OK;
 }
 
+static int set_noise(struct options *options, const char *text)
+{
+	char *end;
+	double percent = strtod(text, &end);
+
+	if (end == text || *end || !(percent >= 0 && percent <= 100))
+		return command_usage("compare", "--noise wants 0 to 100 (per cent), not \"%s\"", text);
+	options->compare.assumed_noise = percent / 100;
+	return COMMAND_OK;
+}
+
 /* What is no folder and has a "=" is a filter for both sides. */
 static int take_argument(struct options *options, const char *text)
 {
 	struct stat about;
 
 	if (strchr(text, '=') && stat(text, &about))
-		return add_filter(&options->both, text);
+		return add_filter(&options->compare.both, text);
 	if (options->folder_count == 2)
 		return command_usage("compare", "two runs at a time, not also \"%s\"", text);
 	options->folders[options->folder_count++] = text;
@@ -53,7 +64,7 @@ static int parse_options(struct options *options, int argc, char **argv)
 {
 	static const struct option longs[] = {{"a", required_argument, NULL, 'a'}, {"b", required_argument, NULL, 'b'},
 	        {"format", required_argument, NULL, 'f'}, {"across-hosts", no_argument, NULL, 'x'},
-	        {"fail-on-slower", no_argument, NULL, 's'}, {0}};
+	        {"noise", required_argument, NULL, 'n'}, {"fail-on-slower", no_argument, NULL, 's'}, {0}};
 	int option, status = COMMAND_OK;
 
 	while (!status && (option = getopt_long(argc, argv, ":a:b:f:", longs, NULL)) != -1) {
@@ -63,8 +74,10 @@ static int parse_options(struct options *options, int argc, char **argv)
 			status = add_filter(&options->b, optarg);
 		else if (option == 'f')
 			options->format = optarg;
+		else if (option == 'n')
+			status = set_noise(options, optarg);
 		else if (option == 'x')
-			options->across_hosts = true;
+			options->compare.across_hosts = true;
 		else if (option == 's')
 			options->fail_on_slower = true;
 		else
@@ -152,7 +165,8 @@ static json_t *pair_json(const struct compare_pair *pair)
 	json_object_set_new(object, "exact", json_boolean(c->exact));
 	json_object_set_new(object, "autocorrelation", number(c->autocorrelation));
 	json_object_set_new(object, "drift", number(c->drift));
-	json_object_set_new(object, "between_rounds", pair->noise > 0 ? number(pair->noise) : json_null());
+	json_object_set_new(object, "noise", number(pair->noise));
+	json_object_set_new(object, "noise_assumed", json_boolean(pair->noise_assumed));
 	json_object_set_new(object, "verdict", json_string(stats_verdict_name(c->verdict)));
 	json_object_set_new(object, "reason", json_string(c->reason));
 	return object;
@@ -216,7 +230,7 @@ static int compare_folders(struct run *runs[2], const struct options *options)
 		return status;
 	a = (struct compare_side){&runs[0]->summary, &runs[0]->info, &options->a};
 	b = (struct compare_side){&runs[1]->summary, &runs[1]->info, &options->b};
-	err = compare_runs(&compare, &a, &b, &options->both, options->across_hosts);
+	err = compare_runs(&compare, &a, &b, &options->compare);
 	if (err)
 		return command_error("compare", "%s", strerror(-err));
 	status = show(&compare, options);
@@ -226,7 +240,7 @@ static int compare_folders(struct run *runs[2], const struct options *options)
 
 static int run_compare(int argc, char **argv)
 {
-	static struct options options = {.format = "text"};
+	static struct options options = {.format = "text", .compare.assumed_noise = COMPARE_NOISE};
 	struct run *runs[2] = {calloc(1, sizeof(*runs[0])), calloc(1, sizeof(*runs[1]))};
 	int status = parse_options(&options, argc, argv);
 
@@ -259,6 +273,8 @@ const struct command command_compare = {
                 "      KEY=VALUES        both sides are\n"
                 "  -f, --format FORMAT   text (default), csv or json\n"
                 "      --across-hosts    compare measured times though the hosts differ\n"
+                "      --noise PERCENT   what cells may differ by from run to run where no rounds measured it "
+                "(default 4; 0: nothing)\n"
                 "      --fail-on-slower  exit status 3 if any cell of B is slower\n"
                 "\n"
                 "Exit status: 0 compared, whatever the verdicts; 1 a run cannot be read or no cell has a partner; 2 "

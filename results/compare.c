@@ -239,7 +239,20 @@ static bool is_tested(const struct compare_pair *pair)
 	       c->b_n >= STATS_SAMPLES_MIN;
 }
 
-static int compare_pairs(struct compare *compare, bool across_hosts)
+/* Each cell is a session of its own. Counted instructions do not change from one to the next as times do. */
+static void find_noise(struct compare_pair *pair, double assumed)
+{
+	const struct summary_row *a = pair->a, *b = pair->b;
+
+	pair->noise = a->between_rounds > b->between_rounds ? a->between_rounds : b->between_rounds;
+	if (pair->c.exact || strcmp(a->unit, "cycles") != 0 || (a->cell->rounds > 1 && b->cell->rounds > 1) ||
+	        assumed <= pair->noise)
+		return;
+	pair->noise = assumed;
+	pair->noise_assumed = true;
+}
+
+static int compare_pairs(struct compare *compare, const struct compare_options *options)
 {
 	double *p = malloc((compare->pair_count + 1) * sizeof(*p));
 	int err = p ? 0 : -ENOMEM;
@@ -251,7 +264,8 @@ static int compare_pairs(struct compare *compare, bool across_hosts)
 
 		err = stats_compare(c, &pair->a->stats, &pair->b->stats,
 		        pair->a->cell->virtual_time && pair->b->cell->virtual_time);
-		refuse_kinds(compare, pair, across_hosts);
+		refuse_kinds(compare, pair, options->across_hosts);
+		find_noise(pair, options->assumed_noise);
 		if (c->reason[0]) {
 			c->verdict = STATS_CANNOT_TELL;
 			c->difference = c->low = c->high = c->p = c->p_family = NAN;
@@ -268,14 +282,14 @@ static int compare_pairs(struct compare *compare, bool across_hosts)
 			continue;
 		if (is_tested(pair))
 			pair->c.p_family = p[tested++];
-		stats_judge(&pair->c, pair->noise);
+		stats_judge(&pair->c, pair->noise, pair->noise_assumed);
 	}
 	free(p);
 	return err;
 }
 
 int compare_runs(struct compare *compare, const struct compare_side *a, const struct compare_side *b,
-        const struct compare_filter *both, bool across_hosts)
+        const struct compare_options *options)
 {
 	int err;
 
@@ -283,9 +297,9 @@ int compare_runs(struct compare *compare, const struct compare_side *a, const st
 	for (int key = 0; key < CELL_KEY_COUNT; key++)
 		compare->named[key] = a->filter->values_count[key] || b->filter->values_count[key];
 	compare_hosts(compare, a->info, b->info);
-	err = pair_cells(compare, a, b, both);
+	err = pair_cells(compare, a, b, &options->both);
 	if (!err)
-		err = compare_pairs(compare, across_hosts);
+		err = compare_pairs(compare, options);
 	if (err)
 		compare_free(compare);
 	return err;

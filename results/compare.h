@@ -31,7 +31,8 @@ struct compare_side {
 
 struct compare_pair {
 	const struct summary_row *a, *b;
-	double noise; /**< between rounds, the larger of the two; 0 = not known */
+	double noise;       /**< session-to-session: between rounds, the larger of the two, or what is assumed */
+	bool noise_assumed; /**< one of the two has no rounds that would tell it */
 	struct stats_comparison c;
 };
 
@@ -54,13 +55,23 @@ struct compare {
 	size_t note_count;
 };
 
+/** Session-to-session noise of measured times that is assumed where no rounds tell it (results/README.md: how it was
+ * found). */
+#define COMPARE_NOISE 0.04
+
+struct compare_options {
+	struct compare_filter both; /**< of both sides */
+	bool across_hosts;          /**< measured times of different hosts are compared all the same */
+	double assumed_noise;       /**< usually COMPARE_NOISE */
+};
+
 /**
- * Pair and compare. `both` (may be NULL) filters both sides. Cells belong together when all settings agree but those
- * that the sides' own filters name, and samples and timeout where there is no better partner. `across_hosts`: measured
- * times of different hosts are compared all the same. 0 or -ENOMEM; free it with compare_free() before the summaries.
+ * Pair and compare. Cells belong together when all settings agree but those
+ * that the sides' own filters name, and samples and timeout where there is no better partner. 0 or -ENOMEM; free it
+ * with compare_free() before the summaries.
  */
 int compare_runs(struct compare *compare, const struct compare_side *a, const struct compare_side *b,
-        const struct compare_filter *both, bool across_hosts);
+        const struct compare_options *options);
 void compare_free(struct compare *compare);
 
 /** How many pairs have this verdict. */

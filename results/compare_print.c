@@ -144,7 +144,7 @@ int compare_write_csv(FILE *out, const struct compare *compare)
 {
 	errno = 0;
 	fputs("cell,cell_a,cell_b,unit,samples_a,samples_b,median_a,median_b,difference,difference_low,difference_high,"
-	      "cliff_delta,p,p_holm,autocorrelation,drift,between_rounds,verdict,reason\n",
+	      "cliff_delta,p,p_holm,autocorrelation,drift,noise,noise_assumed,verdict,reason\n",
 	        out);
 	for (size_t i = 0; i < compare->pair_count; i++) {
 		const struct compare_pair *pair = &compare->pairs[i];
@@ -166,7 +166,8 @@ int compare_write_csv(FILE *out, const struct compare *compare)
 		put_number(out, c->p_family);
 		put_number(out, c->autocorrelation);
 		put_number(out, c->drift);
-		put_number(out, pair->noise > 0 ? pair->noise : NAN);
+		put_number(out, pair->noise);
+		fprintf(out, ",%d", pair->noise_assumed);
 		put_text(out, stats_verdict_name(c->verdict));
 		put_text(out, c->reason);
 		fputc('\n', out);
@@ -178,7 +179,7 @@ int compare_write_csv(FILE *out, const struct compare *compare)
 		cell_name(&lone->row->cell->cell, name, sizeof(name));
 		summary_write_field(out, name);
 		fprintf(out, lone->of_b ? ",,%" PRIu64 : ",%" PRIu64 ",", lone->row->cell->number);
-		fputs(",,,,,,,,,,,,,,,unmatched", out);
+		fputs(",,,,,,,,,,,,,,,,unmatched", out);
 		put_text(out, lone->reason);
 		fputc('\n', out);
 	}

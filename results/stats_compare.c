@@ -127,7 +127,7 @@ int stats_compare(struct stats_comparison *c, const struct cell_stats *a, const 
 }
 
 /* Why the two cannot be told apart into `reason`; empty: they can. */
-static void refuse(struct stats_comparison *c, double noise)
+static void refuse(struct stats_comparison *c, double noise, bool assumed)
 {
 	char *why = c->reason;
 	size_t bytes = sizeof(c->reason);
@@ -146,17 +146,20 @@ static void refuse(struct stats_comparison *c, double noise)
 		snprintf(why, bytes, "alone p = %.2g, but not among so many comparisons (Holm)", c->p);
 	else if (c->low <= 0 && c->high >= 0)
 		snprintf(why, bytes, "the interval of the difference holds 0");
+	else if (distance <= noise && assumed)
+		snprintf(why, bytes, "runs may differ by ±%.1f %% (assumed: measure it with run --interleave)",
+		        100 * noise);
 	else if (distance <= noise)
 		snprintf(why, bytes, "rounds of one cell differ by ±%.1f %%, too", 100 * noise);
 	else if (2 * c->drift >= distance)
 		snprintf(why, bytes, "the host drifted: samples of one cell shift by %.1f %%", 100 * c->drift);
 }
 
-void stats_judge(struct stats_comparison *c, double noise)
+void stats_judge(struct stats_comparison *c, double noise, bool assumed)
 {
 	if (c->exact)
 		return;
-	refuse(c, noise);
+	refuse(c, noise, assumed);
 	c->verdict = c->reason[0] ? STATS_CANNOT_TELL : c->difference < 0 ? STATS_FASTER : STATS_SLOWER;
 }
 

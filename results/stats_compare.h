@@ -43,7 +43,7 @@ double stats_drift(const double *values, size_t n);
 /** Everything but the verdict. `exact`: both cells ran in virtual time. Cells whose samples are all the same are exact,
  * too. 0 or -ENOMEM. */
 int stats_compare(struct stats_comparison *c, const struct cell_stats *a, const struct cell_stats *b, bool exact);
-/** The verdict, from p_family. noise: the relative session-to-session noise (0.03 = 3 %); 0 = not known. */
-void stats_judge(struct stats_comparison *c, double noise);
+/** The verdict, from p_family. noise: the relative session-to-session noise (0.03 = 3 %), measured or assumed. */
+void stats_judge(struct stats_comparison *c, double noise, bool assumed);
 
 #endif

@@ -45,7 +45,7 @@ def test_compare(folder):
     data = json.loads(run("compare", "--format", "json", first, second, "workload=pio").stdout)
     expect([pair["verdict"] for pair in data["pairs"]] == ["equal"] * 2 and not data["unmatched"], str(data))
     for arguments, word, status in (((), "two run folders", 2), ((first,), "--a", 2), ((first, "--a", "vmcs"), "KEY=VALUE", 2),
-                                    ((first, second, "--format", "xml"), "xml", 2), ((first, "--c"), "--c", 2),
+                                    ((first, second, "--format", "xml"), "xml", 2), ((first, "--c"), "--c", 2), ((first, second, "--noise", "x"), "per cent", 2),
                                     ((first, "/nonexistent"), "nonexistent", 1), ((first, second, "workload=hlt"), "no cell", 1)):
         result = run("compare", *arguments)
         expect(result.returncode == status and word in result.stderr, f"{arguments}: {result.returncode} {result.stderr}")
@@ -88,6 +88,21 @@ def test_interleave(folder):
         expect(result.returncode == 2 and word in result.stderr, f"{arguments}: {result.returncode} {result.stderr}")
     result = run("run", "--list", "--interleave", "50", "--set", "samples=21")
     expect(result.returncode == 1 and "1000" in result.stderr, result.stderr)
+
+
+def test_host_state(folder):
+    """What the host is like stands in the record: at the start, and at the end beside it."""
+    target = os.path.join(folder, "r")
+    soft_run(target)
+    host = json.loads(run("export", "--format", "json", target).stdout)["host"]
+    expect(len(host["load"].split()) == 3 and len(host["cpu_time"].split()) == 8, str(host))
+    folder = "/sys/devices/system/cpu/vulnerabilities"
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            text = file.readline().strip()
+        expect(host.get("vuln." + name[:26], "Not affected") == text, f"{name}: {host}")
+    with open(os.path.join(target, "run.tdo"), "rb") as file:
+        expect(file.read().count(b"cpu_time") == 2, "start and end")
 
 
 def main():

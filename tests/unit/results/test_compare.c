@@ -18,14 +18,15 @@ struct side {
 };
 
 static struct side sides[2];
-static struct compare_filter both;
+static struct compare_options options;
 static struct compare compare;
 static struct cell_result result;
 
 static void begin(void)
 {
 	memset(sides, 0, sizeof(sides));
-	memset(&both, 0, sizeof(both));
+	memset(&options, 0, sizeof(options));
+	options.assumed_noise = COMPARE_NOISE;
 	for (int i = 0; i < 2; i++) {
 		fixture_image_begin(&sides[i].image);
 		fixture_image_run(&sides[i].image);
@@ -71,7 +72,8 @@ static void run(bool across_hosts)
 	}
 	a = (struct compare_side){&sides[0].summary, &sides[0].info, &sides[0].filter};
 	b = (struct compare_side){&sides[1].summary, &sides[1].info, &sides[1].filter};
-	ck_assert_int_eq(compare_runs(&compare, &a, &b, &both, across_hosts), 0);
+	options.across_hosts = across_hosts;
+	ck_assert_int_eq(compare_runs(&compare, &a, &b, &options), 0);
 }
 
 static void end(void)
@@ -148,7 +150,7 @@ START_TEST(sides_differ_in_what_their_filters_name)
 	}
 	filter(&sides[0].filter, "vmcs=trap");
 	filter(&sides[1].filter, "vmcs=SHADOW");
-	filter(&both, "workload=cpuid,rdmsr");
+	filter(&options.both, "workload=cpuid,rdmsr");
 	run(false);
 	/* The cell of level 1 stands at vmcs=shadow, which means nothing for it. */
 	ck_assert_uint_eq(compare.pair_count, 1);
@@ -202,6 +204,46 @@ START_TEST(hosts_must_be_the_same_for_measured_times)
 }
 END_TEST
 
+/* Cells in rounds know how much they differ from themselves; others are taken to differ by what is assumed. */
+START_TEST(runs_may_differ_by_themselves)
+{
+	static const struct {
+		double assumed;
+		uint64_t rounds;
+		enum stats_verdict verdict;
+		double noise;
+	} cases[] = {{0.04, 1, STATS_CANNOT_TELL, 0.04}, {0, 1, STATS_SLOWER, 0}, {0.02, 1, STATS_SLOWER, 0.02},
+	        {0.04, 2, STATS_SLOWER, 0}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		begin();
+		options.assumed_noise = cases[i].assumed;
+		for (uint64_t round = 0; round < cases[i].rounds; round++) {
+			add(&sides[0], "machine=kvm workload=cpuid", 1000, 1);
+			add(&sides[1], "machine=kvm workload=cpuid", 1030, 1);
+		}
+		run(false);
+		ck_assert_uint_eq(compare.pair_count, 1);
+		ck_assert_int_eq(compare.pairs[0].c.verdict, cases[i].verdict);
+		ck_assert_double_eq_tol(compare.pairs[0].noise, cases[i].noise, 1e-9);
+		ck_assert(compare.pairs[0].noise_assumed == (cases[i].noise > 0));
+		if (cases[i].verdict == STATS_CANNOT_TELL)
+			ck_assert_ptr_nonnull(strstr(compare.pairs[0].c.reason, "runs may differ by ±4.0 %"));
+		end();
+	}
+	/* Rounds 3 % apart: a difference of 1 % is within that. */
+	begin();
+	for (uint64_t round = 0; round < 2; round++) {
+		add(&sides[0], "machine=kvm workload=cpuid", 1000 + 60 * round, 1);
+		add(&sides[1], "machine=kvm workload=cpuid", 1000 + 60 * round, 1);
+	}
+	run(false);
+	ck_assert_double_eq_tol(compare.pairs[0].noise, 30.0 / 1034, 1e-6);
+	ck_assert(!compare.pairs[0].noise_assumed);
+	end();
+}
+END_TEST
+
 START_TEST(filters_are_checked)
 {
 	struct compare_filter wrong = {0};
@@ -251,7 +293,7 @@ START_TEST(table_and_csv)
 
 		for (const char *at = line; *at != '\n'; at++)
 			commas += *at == ',';
-		ck_assert_int_eq(commas, 18);
+		ck_assert_int_eq(commas, 19);
 	}
 	ck_assert_ptr_nonnull(
 	        strstr(text, "\nkvm level 2 cpuid vmcs=shadow profile=kvm,0,0,cycles,9,9,104,204,0.961538,"));
@@ -272,6 +314,7 @@ int main(void)
 	tcase_add_test(tcase, sides_differ_in_what_their_filters_name);
 	tcase_add_test(tcase, what_cannot_be_compared_is_refused);
 	tcase_add_test(tcase, hosts_must_be_the_same_for_measured_times);
+	tcase_add_test(tcase, runs_may_differ_by_themselves);
 	tcase_add_test(tcase, filters_are_checked);
 	tcase_add_test(tcase, table_and_csv);
 	suite_add_tcase(suite, tcase);

@@ -30,7 +30,7 @@ static void make_cell(struct cell_stats *stats, double center, double spread, in
 static enum stats_verdict judge(double noise, bool exact)
 {
 	ck_assert_int_eq(stats_compare(&c, &a, &b, exact), 0);
-	stats_judge(&c, noise);
+	stats_judge(&c, noise, false);
 	return c.verdict;
 }
 
@@ -55,7 +55,7 @@ START_TEST(different_only_when_everything_agrees)
 	/* Significant alone, not as one of many. */
 	ck_assert_int_eq(stats_compare(&c, &a, &b, false), 0);
 	c.p_family = 0.06;
-	stats_judge(&c, 0);
+	stats_judge(&c, 0, false);
 	ck_assert_int_eq(c.verdict, STATS_CANNOT_TELL);
 	ck_assert_ptr_nonnull(strstr(c.reason, "Holm"));
 
@@ -86,7 +86,7 @@ START_TEST(the_interval_must_agree)
 	ck_assert_int_eq(stats_cell(&b, &result), 0);
 	ck_assert_int_eq(stats_compare(&c, &a, &b, false), 0);
 	c.p = c.p_family = 0.01;
-	stats_judge(&c, 0);
+	stats_judge(&c, 0, false);
 	ck_assert_double_le(c.low, 0);
 	ck_assert_int_eq(c.verdict, STATS_CANNOT_TELL);
 	ck_assert_ptr_nonnull(strstr(c.reason, "interval"));
@@ -133,7 +133,7 @@ START_TEST(drift_is_refused)
 	ck_assert_int_eq(stats_compare(&c, &a, &b, false), 0);
 	c.p = c.p_family = 0.001;
 	c.low = 0.05;
-	stats_judge(&c, 0);
+	stats_judge(&c, 0, false);
 	ck_assert_int_eq(c.verdict, STATS_CANNOT_TELL);
 	ck_assert_ptr_nonnull(strstr(c.reason, "drifted"));
 	ck_assert_double_eq_tol(stats_drift(b.values, 20), 0, 1e-12);
