@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -130,6 +131,22 @@ void host_state(struct run_info *info)
 	describe_switch(info, "turbo", "/sys/devices/system/cpu/cpufreq/boost", '1');
 	describe_switch(info, "smt", "/sys/devices/system/cpu/smt/active", '1');
 	describe_mitigations(info);
+}
+
+void host_own_time(struct run_info *info)
+{
+	double ticks = (double)sysconf(_SC_CLK_TCK), seconds = 0;
+	static const int whose[] = {RUSAGE_SELF, RUSAGE_CHILDREN};
+
+	for (size_t i = 0; i < sizeof(whose) / sizeof(whose[0]); i++) {
+		struct rusage usage;
+
+		if (getrusage(whose[i], &usage))
+			return;
+		seconds += (double)usage.ru_utime.tv_sec + (double)usage.ru_stime.tv_sec +
+		           ((double)usage.ru_utime.tv_usec + (double)usage.ru_stime.tv_usec) / 1e6;
+	}
+	run_info_set(info, "own_time", "%.0f", seconds * ticks);
 }
 
 void host_describe(struct run_info *info)

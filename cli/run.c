@@ -329,6 +329,7 @@ static void note_host(struct recorder *recorder)
 	if (!info)
 		return;
 	host_state(info);
+	host_own_time(info);
 	recorder_host(recorder, info);
 	free(info);
 }

@@ -171,13 +171,14 @@ static double first_number(const struct run_info *info, const char *key)
 	return text ? strtod(text, NULL) : -1;
 }
 
-/* Shares of CPU time between start and end. */
-static void compare_cpu_times(struct noise *noise)
+/* Shares of CPU time between start and end of a session. */
+static void compare_cpu_times(struct noise *noise, const struct run_info *start)
 {
-	uint64_t ticks[2][8], all = 0;
-	const char *texts[] = {run_info_get(&noise->start, "cpu_time"), run_info_get(&noise->end, "cpu_time")};
+	uint64_t ticks[2][8], all = 0, busy;
+	const char *texts[] = {run_info_get(start, "cpu_time"), run_info_get(&noise->end, "cpu_time")};
+	double own = first_number(&noise->end, "own_time"), cpus = first_number(start, "cpus");
 
-	noise->steal = noise->busy = -1;
+	noise->steal = noise->busy = noise->others = -1;
 	for (size_t i = 0; i < 2; i++)
 		if (!texts[i] || sscanf(texts[i],
 		                         "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
@@ -193,14 +194,18 @@ static void compare_cpu_times(struct noise *noise)
 	}
 	if (!all)
 		return;
-	noise->steal = (double)ticks[1][7] / (double)all;
 	/* All but idle, iowait and steal. */
-	noise->busy = (double)(all - ticks[1][3] - ticks[1][4] - ticks[1][7]) / (double)all;
+	busy = all - ticks[1][3] - ticks[1][4] - ticks[1][7];
+	noise->steal = (double)ticks[1][7] / (double)all;
+	noise->busy = (double)busy / (double)all;
+	if (own >= 0 && cpus > 0)
+		noise->others = fmax(0, (double)busy - own) / (double)all * cpus;
 }
 
 int noise_compute(struct noise *noise, const struct summary *summary, struct reader *reader)
 {
 	uint64_t sessions = reader_overview(reader)->sessions;
+	struct run_info *last;
 	size_t count = 0;
 	int err;
 
@@ -230,7 +235,14 @@ int noise_compute(struct noise *noise, const struct summary *summary, struct rea
 	noise->have_end = sessions && !reader_host_at_end(reader, sessions - 1, &noise->end);
 	noise->load_start = first_number(&noise->start, "load");
 	noise->load_end = first_number(&noise->end, "load");
-	compare_cpu_times(noise);
+	last = malloc(sizeof(*last));
+	if (!last) {
+		noise_free(noise);
+		return -ENOMEM;
+	}
+	reader_run_info(reader, sessions ? sessions - 1 : 0, last);
+	compare_cpu_times(noise, last);
+	free(last);
 	return 0;
 }
 

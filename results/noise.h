@@ -40,7 +40,8 @@ struct noise {
 	/** The host, first and last session's; `end` is empty when the run did not end well. */
 	struct run_info start, end;
 	bool have_end;
-	double steal, busy;          /**< share of all CPUs' time between the two; < 0 = not known */
+	double steal, busy; /**< share of all CPUs' time over the last session; < 0 = not known */
+	double others;      /**< CPUs that other programs kept busy (the recorder counts as one); < 0 = not known */
 	double load_start, load_end; /**< over a minute; < 0 = not known */
 };
 

@@ -160,6 +160,8 @@ static void print_host(FILE *out, const struct noise *noise)
 	fprintf(out, "; %s CPUs", told(&noise->start, "cpus"));
 	if (noise->busy >= 0)
 		fprintf(out, ", %.0f %% busy, %.1f %% steal", 100 * noise->busy, 100 * noise->steal);
+	if (noise->others >= 0)
+		fprintf(out, "; other programs took %.2f CPUs", noise->others);
 	fputc('\n', out);
 	fprintf(out, "  %-16s ", "mitigations");
 	for (uint32_t i = 0; i < noise->start.pair_count; i++) {
@@ -222,13 +224,21 @@ void noise_print_rows(FILE *out, const struct noise *noise)
 	        out);
 }
 
+/* Other programs' share of one CPU that is worth a warning. */
+#define OTHERS_MAX 0.2
+
 /* The warnings in their order; each says whether it holds. */
-static bool warn_load(const struct noise *noise, char *text, size_t bytes)
+static bool warn_others(const struct noise *noise, char *text, size_t bytes)
 {
 	const char *cpus = run_info_get(&noise->start, "cpus");
 	double count = cpus ? strtod(cpus, NULL) : 0;
 
-	/* One CPU's load is the run's own. */
+	if (noise->others >= OTHERS_MAX)
+		snprintf(text, bytes, "the host had other work: it kept %.2f of %.0f CPUs busy while the run was made",
+		        noise->others, count);
+	if (noise->others >= 0)
+		return noise->others >= OTHERS_MAX;
+	/* Not told: what was there before. */
 	if (count <= 0 || noise->load_start < 0 || noise->load_start <= fmax(0.5, count - 1))
 		return false;
 	snprintf(text, bytes, "the host had other work: load %.2f at the start on %.0f CPUs", noise->load_start, count);
@@ -284,7 +294,7 @@ static bool warn_run_drift(const struct noise *noise, char *text, size_t bytes)
 bool noise_warning(const struct noise *noise, size_t index, char *text, size_t bytes)
 {
 	static bool (*const warnings[])(const struct noise *, char *, size_t) = {
-	        warn_load, warn_steal, warn_governor, warn_change, warn_run_drift};
+	        warn_others, warn_steal, warn_governor, warn_change, warn_run_drift};
 
 	for (size_t i = 0; i < sizeof(warnings) / sizeof(warnings[0]); i++)
 		if (warnings[i](noise, text, bytes) && !index--)

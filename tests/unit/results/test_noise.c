@@ -163,6 +163,7 @@ START_TEST(what_the_host_says)
 	add("kvm", "cpuid", even, 10);
 	run_info_set(&host, "load", "1.25 2.00 1.00");
 	run_info_set(&host, "cpu_time", "1300 0 600 9540 110 0 0 50");
+	run_info_set(&host, "own_time", "300");
 	run_info_set(&host, "governor", "powersave");
 	run_info_set(&host, "turbo", "off");
 	fixture_image_host(&image, &host);
@@ -173,19 +174,36 @@ START_TEST(what_the_host_says)
 	/* 1,000 ticks between the two: 400 of work, 540 idle, 10 waiting, 50 stolen. */
 	ck_assert_double_eq_tol(noise.busy, 0.4, 1e-9);
 	ck_assert_double_eq_tol(noise.steal, 0.05, 1e-9);
+	/* 300 of these 400 were the run's own: 100 of 1,000 on 4 CPUs. */
+	ck_assert_double_eq_tol(noise.others, 0.4, 1e-9);
 	print(false);
 	expect("host             kvm kvm_intel, virtual not told; governor powersave, turbo on, at the end off, smt "
 	       "not told\n");
 	expect("load             3.50 2.00 1.00 at the start, 1.25 2.00 1.00 at the end; 4 CPUs, 40 % busy, 5.0 % "
 	       "steal\n");
 	expect("mitigations      retbleed (vulnerable), l1tf\n");
-	expect("warning          the host had other work: load 3.50 at the start on 4 CPUs\n");
+	expect("warning          the host had other work: it kept 0.40 of 4 CPUs busy while the run was made\n");
 	expect("warning          5.0 % of the CPU time was taken by other guests");
 	expect("warning          the frequency governor is powersave");
 	expect("warning          turbo changed while the run was made: on, then off\n");
 	ck_assert(!noise_warning(&noise, 4, text, sizeof(text)));
 	end();
 	run_info_clear(&host);
+}
+END_TEST
+
+/* Where the end is not told, the load at the start is the only witness. */
+START_TEST(load_at_the_start)
+{
+	run_info_clear(&host);
+	run_info_set(&host, "cpus", "2");
+	run_info_set(&host, "load", "1.20 0 0");
+	begin();
+	add("kvm", "cpuid", even, 10);
+	compute();
+	print(false);
+	expect("warning          the host had other work: load 1.20 at the start on 2 CPUs\n");
+	end();
 }
 END_TEST
 
@@ -197,6 +215,7 @@ START_TEST(nothing_is_made_up)
 	compute();
 	ck_assert(!noise.have_end);
 	ck_assert_double_lt(noise.busy, 0);
+	ck_assert_double_lt(noise.others, 0);
 	ck_assert(!noise_warning(&noise, 0, text, sizeof(text)));
 	print(false);
 	expect("load             not told at the start, the end is not known; not told CPUs\n");
@@ -221,6 +240,7 @@ int main(void)
 	tcase_add_test(tcase, what_samples_say);
 	tcase_add_test(tcase, rounds_show_the_drift_of_the_run);
 	tcase_add_test(tcase, what_the_host_says);
+	tcase_add_test(tcase, load_at_the_start);
 	tcase_add_test(tcase, nothing_is_made_up);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
