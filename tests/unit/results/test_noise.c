@@ -180,7 +180,7 @@ START_TEST(what_the_host_says)
 	expect("host             kvm kvm_intel, virtual not told; governor powersave, turbo on, at the end off, smt "
 	       "not told\n");
 	expect("load             3.50 2.00 1.00 at the start, 1.25 2.00 1.00 at the end; 4 CPUs, 40 % busy, 5.0 % "
-	       "steal\n");
+	       "steal; other programs took 0.40 CPUs\n");
 	expect("mitigations      retbleed (vulnerable), l1tf\n");
 	expect("warning          the host had other work: it kept 0.40 of 4 CPUs busy while the run was made\n");
 	expect("warning          5.0 % of the CPU time was taken by other guests");
