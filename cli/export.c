@@ -112,6 +112,9 @@ static json_t *cell_json(struct reader *reader, const struct summary_row *row, s
 		json_object_set_new(cell, "ci_low", number(row->stats.op.ci_low));
 		json_object_set_new(cell, "ci_high", number(row->stats.op.ci_high));
 		json_object_set_new(cell, "control", number(row->stats.control));
+		json_object_set_new(cell, "rounds", json_integer((json_int_t)row->cell->rounds));
+		json_object_set_new(
+		        cell, "between_rounds", row->cell->rounds > 1 ? number(row->between_rounds) : json_null());
 	}
 	if (row->have_exits) {
 		json_object_set_new(cell, "l2_exits_per_op", number(summary_per_op(row, row->l2_exits)));

@@ -81,6 +81,8 @@ def test_interleave(folder):
     for row in rows:
         # 4 rounds of 3 samples of 20 operations; a nested operation is two exits.
         expect((row["rounds"], row["samples"], row["ops"], row["multiplication"]) == ("4", "12", "240", "2"), str(row))
+    cells = json.loads(run("export", "--format", "json", target).stdout)["cells"]
+    expect(all(cell["rounds"] == 4 and cell["between_rounds"] == 0 and len(cell["samples"]) == 12 for cell in cells), str(cells)[:500])
     expect("every cell" in run("run", "--resume", target).stdout, "nothing is left")
     for arguments, word in ((("--interleave", "1"), "2 to 100"), (("--seed", "3"), "--interleave"), (("--interleave", "2", "--seed", "x"), "number"),
                             (("--resume", target, "--interleave", "2"), "give no other")):
