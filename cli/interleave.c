@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "results/stats.h"
+
 #define KEY_ROUNDS "interleave"
 #define KEY_SEED "interleave.seed"
 
@@ -68,21 +70,11 @@ void interleave_restore(struct interleave *interleave, const struct run_info *in
 		interleave->rounds = (unsigned)value;
 }
 
-/* splitmix64 (Steele, Lea, Flood 2014): the order must be the same on every host. */
-static uint64_t random_bits(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return z ^ (z >> 31);
-}
-
 /* Fisher and Yates. */
 static void shuffle(struct cell *cells, size_t count, uint64_t *state)
 {
 	for (size_t left = count; left > 1; left--) {
-		size_t pick = (size_t)(random_bits(state) % left);
+		size_t pick = (size_t)(stats_random(state) % left);
 		struct cell cell = cells[left - 1];
 
 		cells[left - 1] = cells[pick];

@@ -275,7 +275,8 @@ int reader_collect(struct reader *reader)
 	}
 	reader->overview.cells = reader->entry_count;
 	mark_superseded(reader);
-	reader_find_rounds(reader);
+	if (!err)
+		err = reader_find_rounds(reader);
 	free(result);
 	free(info);
 	return err;

@@ -44,8 +44,8 @@ struct reader {
 int reader_scan(struct reader *reader);
 /** Make cells of the frames. 0 or -errno. */
 int reader_collect(struct reader *reader);
-/** Find cells that are rounds of one measurement. */
-void reader_find_rounds(struct reader *reader);
+/** Find cells that are rounds of one measurement. 0 or -ENOMEM. */
+int reader_find_rounds(struct reader *reader);
 /** The outcome of an entry, other rounds left aside; as reader_result(). */
 int reader_load_result(struct reader *reader, const struct reader_entry *entry, struct cell_result *result);
 /** Bring a frame's payload into reader->payload. 0 or -errno; -EBADMSG: the file changed since it was opened. */

@@ -6,31 +6,43 @@
 
 #include "results/reader_internal.h"
 
-void reader_find_rounds(struct reader *reader)
+/* The first of the entries of equal settings; `firsts` are those of all that came before. */
+static struct reader_entry *find_first(
+        struct reader *reader, const size_t *firsts, size_t count, const struct cell *cell)
 {
+	for (size_t i = 0; i < count; i++)
+		if (cell_equal(&reader->entries[firsts[i]].public.cell, cell))
+			return &reader->entries[firsts[i]];
+	return NULL;
+}
+
+int reader_find_rounds(struct reader *reader)
+{
+	size_t *firsts = malloc((reader->entry_count + 1) * sizeof(*firsts)), count = 0;
+
+	if (!firsts)
+		return -ENOMEM;
 	for (size_t i = 0; i < reader->entry_count; i++) {
-		struct reader_entry *entry = &reader->entries[i];
-		struct reader_cell *first = NULL;
+		struct reader_entry *entry = &reader->entries[i], *first = NULL;
 
 		entry->first_round = i;
 		entry->public.rounds = 1;
-		for (size_t j = 0; j < i && entry->public.status == CELL_OK && !first; j++) {
-			struct reader_entry *other = &reader->entries[j];
-
-			if (other->public.status != CELL_OK || other->first_round != j ||
-			        !cell_equal(&other->public.cell, &entry->public.cell))
-				continue;
-			first = &other->public;
-			entry->first_round = j;
-		}
-		if (!first)
+		if (entry->public.status != CELL_OK)
 			continue;
-		entry->public.round = first->rounds++;
-		first->records += entry->public.records;
-		first->missing += entry->public.missing;
-		first->dropped += entry->public.dropped;
-		first->wall_ns += entry->public.wall_ns;
+		first = find_first(reader, firsts, count, &entry->public.cell);
+		if (!first) {
+			firsts[count++] = i;
+			continue;
+		}
+		entry->first_round = (size_t)(first - reader->entries);
+		entry->public.round = first->public.rounds++;
+		first->public.records += entry->public.records;
+		first->public.missing += entry->public.missing;
+		first->public.dropped += entry->public.dropped;
+		first->public.wall_ns += entry->public.wall_ns;
 	}
+	free(firsts);
+	return 0;
 }
 
 int reader_round_result(struct reader *reader, size_t index, uint64_t round, struct cell_result *result)

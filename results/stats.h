@@ -42,6 +42,9 @@ struct cell_stats {
 /** 0; -EINVAL: the result has no sample with operations; -ENOMEM. */
 int stats_cell(struct cell_stats *stats, const struct cell_result *result);
 
+/** 64 random bits, always the same ones from the same state (splitmix64). */
+uint64_t stats_random(uint64_t *state);
+
 struct stats_sorted {
 	const double *values; /**< ascending */
 	size_t n;             /**< 0: its median counts as 0 */

@@ -10,8 +10,8 @@
 #define SEED 0x7465737475646full
 #define SETS_MAX 4
 
-/* splitmix64 (Steele, Lea, Flood 2014): 64 random bits from a counter. */
-static uint64_t random_bits(uint64_t *state)
+/* Steele, Lea, Flood 2014: a counter, and its bits mixed. */
+uint64_t stats_random(uint64_t *state)
 {
 	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
 
@@ -30,7 +30,7 @@ static double resampled_median(const struct stats_sorted *set, uint32_t *counts,
 		return 0;
 	memset(counts, 0, n * sizeof(*counts));
 	for (size_t draw = 0; draw < n; draw++)
-		counts[((random_bits(state) >> 32) * n) >> 32]++;
+		counts[((stats_random(state) >> 32) * n) >> 32]++;
 	while (seen + counts[i] <= low)
 		seen += counts[i++];
 	lower = set->values[i];

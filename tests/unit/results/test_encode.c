@@ -213,6 +213,7 @@ START_TEST(wild_counts_are_limited)
 	struct decode_cell_end end;
 
 	memset(in, 0xff, sizeof(*in));
+	in->virtual_time = in->instruction_clock = in->machine_counted = true; /* 0xff is no bool */
 	in->virtual_time = false;
 	ck_assert_int_eq(encode_cell_end(&payload, 0, in, 0, 0), 0);
 	ck_assert_int_eq(decode_cell_end(out, &end, payload.bytes, payload.used), 0);
