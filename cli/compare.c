@@ -274,7 +274,7 @@ const struct command command_compare = {
                 "  -f, --format FORMAT   text (default), csv or json\n"
                 "      --across-hosts    compare measured times though the hosts differ\n"
                 "      --noise PERCENT   what cells may differ by from run to run where no rounds measured it "
-                "(default 4; 0: nothing)\n"
+                "(default 3; 0: nothing)\n"
                 "      --fail-on-slower  exit status 3 if any cell of B is slower\n"
                 "\n"
                 "Exit status: 0 compared, whatever the verdicts; 1 a run cannot be read or no cell has a partner; 2 "

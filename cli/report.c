@@ -39,8 +39,8 @@ const struct command command_report = {
         .summary = "Print the tables of a run and write its summary.csv again.",
         .synopsis = "[--all] [--noise] [--costs FILE] DIR",
         .help = "\n"
-                "  -a, --all   one line for each cell, with its exits per operation\n"
-                "      --noise the noise of each row, too: spread, control loop, outliers, drift, rounds\n"
+                "  -a, --all          one line for each cell, with its exits per operation\n"
+                "      --noise        the noise of each row, too: spread, control loop, outliers, drift, rounds\n"
                 "  -c, --costs FILE   add modelled cycles to what virtual-time machines (soft) counted: exact counts "
                 "times the\n"
                 "                     file's unit costs, each with its source; always labelled modelled\n"

@@ -57,7 +57,7 @@ struct compare {
 
 /** Session-to-session noise of measured times that is assumed where no rounds tell it (results/README.md: how it was
  * found). */
-#define COMPARE_NOISE 0.04
+#define COMPARE_NOISE 0.03
 
 struct compare_options {
 	struct compare_filter both; /**< of both sides */

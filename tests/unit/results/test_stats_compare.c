@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "results/stats_compare.h"
+#include "results/compare.h"
 
 #define PAIRS 1000
 
@@ -199,7 +199,7 @@ static void simulate(struct cell_stats *stats, double cost, int n, const struct 
 	ck_assert_int_eq(stats_cell(stats, &result), 0);
 }
 
-/* How many of so many pairs are called different. */
+/* How many of so many pairs are called different; those that are, although runs are taken to differ by themselves. */
 static int count_different(int pairs, double cost_a, double cost_b, int n, const struct host *host, uint64_t seed)
 {
 	int different = 0;
@@ -208,7 +208,7 @@ static int count_different(int pairs, double cost_a, double cost_b, int n, const
 	for (int i = 0; i < pairs; i++) {
 		simulate(&a, cost_a, n, host);
 		simulate(&b, cost_b, n, host);
-		different += judge(0, false) >= STATS_FASTER;
+		different += judge(cost_a == cost_b ? 0 : COMPARE_NOISE, false) >= STATS_FASTER;
 	}
 	return different;
 }
