@@ -113,6 +113,10 @@ static int open_run(struct run *run, const char *folder)
 	err = summary_compute(&run->summary, run->reader);
 	if (err)
 		return command_error("compare", "%s cannot be summarised: %s", path, strerror(-err));
+	/* No failure: what is there can be compared. */
+	if (!reader_overview(run->reader)->finished)
+		command_error("compare", "%s is incomplete (%s): the cells it has are compared", folder,
+		        reader_overview(run->reader)->end_reason);
 	reader_run_info(run->reader, 0, &run->info);
 	return COMMAND_OK;
 }

@@ -72,6 +72,8 @@ def test_interleave(folder):
     done += [line for line in rest.splitlines() if line.startswith("[")]
     finished = sum("ok" in line for line in done)
     expect(5 <= finished < 12, str(done))
+    partial = run("compare", target, target)
+    expect(partial.returncode == 0 and partial.stderr.count("is incomplete") == 2, partial.stdout + partial.stderr)
     resumed = run("run", "--resume", target)
     expect(resumed.returncode == 0, resumed.stdout + resumed.stderr)
     expect(f"{12 - finished} cells to" in resumed.stdout and "4 rounds, shuffled with seed 5" in resumed.stdout, resumed.stdout)
@@ -83,6 +85,7 @@ def test_interleave(folder):
         expect((row["rounds"], row["samples"], row["ops"], row["multiplication"]) == ("4", "12", "240", "2"), str(row))
     cells = json.loads(run("export", "--format", "json", target).stdout)["cells"]
     expect(all(cell["rounds"] == 4 and cell["between_rounds"] == 0 and len(cell["samples"]) == 12 for cell in cells), str(cells)[:500])
+    expect(not run("compare", target, target).stderr, "complete now")
     expect("every cell" in run("run", "--resume", target).stdout, "nothing is left")
     for arguments, word in ((("--interleave", "1"), "2 to 100"), (("--seed", "3"), "--interleave"), (("--interleave", "2", "--seed", "x"), "number"),
                             (("--resume", target, "--interleave", "2"), "give no other")):
