@@ -48,6 +48,8 @@ enum testdev_mark {
 	/** A sample of the measured loop begins / ended (operands as above). */
 	TESTDEV_MARK_SAMPLE_BEGIN = 3,
 	TESTDEV_MARK_SAMPLE_END = 4,
+	/** What the workload computed: RCX = its checksum. */
+	TESTDEV_MARK_CHECKSUM = 5,
 };
 
 /** Values of TESTDEV_PORT_END. */

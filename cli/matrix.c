@@ -192,7 +192,7 @@ static void cell_normalise(struct cell *cell)
 {
 	struct cell defaults;
 
-	if (strcmp(cell->value[CELL_LEVEL], "1"))
+	if (cell_is_nested(cell))
 		return;
 	cell_defaults(&defaults);
 	for (int key = 0; key < CELL_KEY_COUNT; key++)

@@ -57,6 +57,8 @@ static int check_options(const struct boot_options *options, const struct machin
 {
 	if (!machine)
 		return refuse(why, -ENOENT, "this build has no machine %s", options->machine);
+	if (machine->run_native)
+		return refuse(why, -EOPNOTSUPP, "the %s machine runs no images", machine->name);
 	if (options->memory_bytes < MEMORY_LEAST || options->memory_bytes > MEMORY_MOST)
 		return refuse(why, -EINVAL, "a guest has between %llu and %llu MiB of memory, not %llu",
 		        MEMORY_LEAST >> 20, MEMORY_MOST >> 20, (unsigned long long)options->memory_bytes >> 20);

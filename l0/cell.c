@@ -18,6 +18,7 @@
 #define OPS_MAX 1000000
 /* The first guess, and what a calibrating run must last to be believed. */
 #define CALIBRATION_OPS 16
+#define CALIBRATION_MACRO_OPS 1
 #define CALIBRATION_LEAST_US 400
 
 bool l0_instruction_clock(void)
@@ -128,8 +129,14 @@ static int run_once(struct cell_result *result, const struct cell_plan *plan, st
 	struct cell_setup setup;
 	struct refusal why;
 	struct vmm *vmm = &setup.vmm;
-	int error = cell_setup_make(&setup, plan, ledger, &why);
+	int error;
 
+	if (plan->machine->run_native) {
+		error = plan->machine->run_native(plan->workload, plan->samples, plan->ops, result, &why);
+		finish(result, error ? CELL_FAILED : CELL_OK, error ? why.text : "");
+		return error;
+	}
+	error = cell_setup_make(&setup, plan, ledger, &why);
 	if (error) {
 		finish(result, error == -EOPNOTSUPP || error == -EINVAL ? CELL_REFUSED : CELL_FAILED, why.text);
 		return error;
@@ -141,6 +148,8 @@ static int run_once(struct cell_result *result, const struct cell_plan *plan, st
 	vmm->on_sample = on_sample;
 	vmm->on_sample_ctx = result;
 	error = vmm_run(vmm);
+	result->have_checksum = vmm->have_checksum;
+	result->checksum = vmm->checksum;
 	result->machine_counted = vmm->machine_counted;
 	result->machine_exits = vmm->machine_counts.exits;
 	result->machine_l2_entries = vmm->machine_counts.l2_entries;
@@ -167,10 +176,11 @@ static int calibrate(struct cell_plan *plan, struct cell_result *result)
 {
 	struct ledger nowhere = {0};
 	struct cell_plan trial = *plan;
+	const uint64_t least = plan->macro ? CALIBRATION_MACRO_OPS : CALIBRATION_OPS;
 	uint64_t us;
 
 	trial.samples = 1;
-	for (trial.ops = CALIBRATION_OPS;; trial.ops *= 16) {
+	for (trial.ops = least;; trial.ops *= 16) {
 		const int error = run_once(result, &trial, &nowhere, 0);
 		if (error)
 			return error;
@@ -183,8 +193,8 @@ static int calibrate(struct cell_plan *plan, struct cell_result *result)
 			break;
 	}
 	plan->ops = result->samples[0].ops * SAMPLE_US / (us ? us : 1);
-	if (plan->ops < CALIBRATION_OPS)
-		plan->ops = CALIBRATION_OPS;
+	if (plan->ops < least)
+		plan->ops = least;
 	if (plan->ops > OPS_MAX)
 		plan->ops = OPS_MAX;
 	return 0;
@@ -196,7 +206,9 @@ static int choose_ops(struct cell_plan *plan, struct cell_result *result)
 		return 0;
 	if (!plan->machine->virtual_time && !l0_instruction_clock())
 		return calibrate(plan, result);
-	plan->ops = plan->machine->virtual_time ? VIRTUAL_OPS : LAB_OPS;
+	plan->ops = plan->macro                   ? plan->macro->virtual_ops
+	            : plan->machine->virtual_time ? VIRTUAL_OPS
+	                                          : LAB_OPS;
 	return 0;
 }
 

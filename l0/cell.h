@@ -21,7 +21,14 @@ struct cell_plan {
 	bool mmu_shadow, merge_full, exit_log, stamps;
 	uint64_t samples, ops, warmup;
 	bool ops_auto;
-	uint64_t touch_page, touch_bytes;
+	uint64_t touch_base, touch_page, touch_bytes;
+	const struct macro_info *macro; /**< NULL: a micro workload */
+};
+
+/** What L0 knows of a macro workload. */
+struct macro_info {
+	const char *name;
+	uint64_t virtual_ops;
 };
 
 /** Settings that contradict one another or the machine's nature are refused. 0 or -errno. */

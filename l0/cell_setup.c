@@ -16,6 +16,20 @@ static bool is(const struct cell *cell, enum cell_key key, const char *value)
 
 /* ---- the plan ---- */
 
+static const struct macro_info macros[] = {
+#define MACRO(name, identifier, unit, virtual_ops, text) {name, virtual_ops},
+#include "workloads/macros.def"
+#undef MACRO
+};
+
+static const struct macro_info *find_macro(const char *workload)
+{
+	for (size_t i = 0; i < sizeof(macros) / sizeof(macros[0]); i++)
+		if (!strcmp(macros[i].name, workload))
+			return &macros[i];
+	return NULL;
+}
+
 /* What the kernel's nesting leaves no choice in, and what it does not intercept of its own guest. */
 static int check_nvmx(const struct cell_plan *plan, struct refusal *why)
 {
@@ -44,7 +58,15 @@ static int check_sense(const struct cell_plan *plan, struct refusal *why)
 
 	if (error)
 		return error;
-
+	if (!plan->level != !!plan->machine->run_native)
+		return refuse(why, -EOPNOTSUPP,
+		        "level=0 is a process of the host, which is machine=native, and that has no other level");
+	if (!plan->level && !plan->macro)
+		return refuse(why, -EOPNOTSUPP, "%s is about an exit, and a process has none: level=0 runs macro workloads",
+		        plan->workload);
+	if (plan->stamps && plan->macro)
+		return refuse(why, -EOPNOTSUPP, "stamps=on cuts one exit into parts, and %s makes many kinds: use a micro workload",
+		        plan->workload);
 	if (kvm && plan->mmu_shadow)
 		return refuse(why, -EOPNOTSUPP,
 		        "mmu=shadow needs page-fault exits, which KVM never hands over: use machine=soft");
@@ -60,6 +82,7 @@ static int check_sense(const struct cell_plan *plan, struct refusal *why)
 /* The first-touch region: enough pages for a sample, and no more, since L1 must clear an entry for each. */
 static void plan_touch(struct cell_plan *plan)
 {
+	plan->touch_base = plan->macro ? LAYOUT_MACRO_BYTES : LAYOUT_TOUCH_BASE;
 	plan->touch_page = 4 * KIB;
 	plan->touch_bytes = 2 * MIB;
 	if (!strcmp(plan->workload, "touch-4k")) {
@@ -96,6 +119,7 @@ int cell_plan_make(struct cell_plan *plan, const struct cell *cell, struct refus
 	if (!plan->machine)
 		return refuse(why, -EOPNOTSUPP, "this build has no machine %s: configure it with -D%s=enabled",
 		        cell->value[CELL_MACHINE], cell->value[CELL_MACHINE]);
+	plan->macro = find_macro(plan->workload);
 	plan_touch(plan);
 	return check_sense(plan, why);
 }
@@ -118,7 +142,7 @@ static struct vmm_intercepts intercepts_of(const struct cell_plan *plan)
 
 static int make_vmm(struct cell_setup *setup, const struct cell_plan *plan, struct ledger *ledger, struct refusal *why)
 {
-	const uint64_t workload_bytes = LAYOUT_TOUCH_BASE + plan->touch_bytes;
+	const uint64_t workload_bytes = plan->touch_base + plan->touch_bytes;
 	struct vmm_config config = {.machine = plan->machine,
 	        .memory = {.ram_bytes = plan->level == 2 ? LAYOUT_L2_BASE + workload_bytes : workload_bytes},
 	        .shadow_mode = plan->vmcs,
@@ -130,7 +154,7 @@ static int make_vmm(struct cell_setup *setup, const struct cell_plan *plan, stru
 	        .ledger = ledger};
 
 	if (plan->level == 1) {
-		config.memory.unmapped_gpa = LAYOUT_TOUCH_BASE;
+		config.memory.unmapped_gpa = plan->touch_base;
 		config.memory.unmapped_bytes = plan->touch_bytes;
 	}
 	return vmm_create(&setup->vmm, &config, why);
@@ -142,7 +166,7 @@ static void put_orders(struct boot_info *info, const struct cell_plan *plan, con
 {
 	info->tsc_khz = machine->tsc_khz;
 	info->flags |= (machine->caps.patches_sites ? BOOT_FLAG_SITES : 0) | (plan->stamps ? BOOT_FLAG_STAMPS : 0);
-	info->touch_base = LAYOUT_TOUCH_BASE;
+	info->touch_base = plan->touch_base;
 	info->touch_size = plan->touch_bytes;
 	info->touch_page_size = plan->touch_page;
 	info->samples = plan->samples;
@@ -154,12 +178,13 @@ static void put_orders(struct boot_info *info, const struct cell_plan *plan, con
 static int load_workload(struct image *image, const struct guest_space *space, const struct cell_plan *plan,
         const struct machine *machine, struct refusal *why)
 {
+	const struct guest_image *file = plan->macro ? &guest_image_macro : &guest_image_micro;
 	struct boot_info info = {0};
 
 	put_orders(&info, plan, machine);
 	layout_prepare(space, &info);
-	return image_load_own(image, space, LAYOUT_TOUCH_BASE, machine->caps.patches_sites, "the workload image",
-	        guest_image_micro.data, guest_image_micro.size, why);
+	return image_load_own(image, space, plan->touch_base, machine->caps.patches_sites, "the workload image", file->data,
+	        file->size, why);
 }
 
 static int load_l1(struct cell_setup *setup, const struct cell_plan *plan, struct refusal *why)

@@ -8,6 +8,8 @@
 
 /* A workload's memory at any level: image and data below the first-touch region. */
 #define LAYOUT_TOUCH_BASE (16ull << 20)
+/* The same of a macro workload: its kernel has processes to feed. */
+#define LAYOUT_MACRO_BYTES (34ull << 20)
 
 /* L1's memory: its image from BOOT_GPA_IMAGE, then these, then L2's memory. */
 #define LAYOUT_L1_LOG_BASE (3ull << 20)

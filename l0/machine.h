@@ -61,12 +61,18 @@ struct machine {
 	char error[256];   /**< the sentence behind the last -errno of enter */
 };
 
+struct cell_result;
+
 struct machine_ops {
 	const char *name;
 
 	/** Can this host run it? 0, or -errno with the reason (no /dev/kvm, permission, a missing capability). Cheap;
 	 * no guest runs. */
 	int (*probe)(struct refusal *why);
+
+	/** The machine is no guest's: it runs a macro workload as a process and fills in samples, checksum and tsc_khz.
+	 * The other functions are NULL then. 0, or -errno with the reason; NULL: a machine with guests. */
+	int (*run_native)(const char *workload, uint64_t samples, uint64_t ops, struct cell_result *result, struct refusal *why);
 
 	/** Make one. 0, or -errno with the reason. */
 	int (*create)(struct machine **machine, const struct machine_config *config, struct refusal *why);

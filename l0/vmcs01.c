@@ -150,7 +150,7 @@ void vmcs01_start_64(struct vmcs *vmcs01, struct guest_regs *regs, uint64_t entr
 	vmcs_set(vmcs01, VMCS_GUEST_GDTR_LIMIT, BOOT_SELECTOR_TSS + 16 - 1);
 	vmcs_set(vmcs01, VMCS_GUEST_CR0, CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
 	vmcs_set(vmcs01, VMCS_GUEST_CR3, cr3);
-	vmcs_set(vmcs01, VMCS_GUEST_CR4, CR4_PAE);
+	vmcs_set(vmcs01, VMCS_GUEST_CR4, CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT);
 	vmcs_set(vmcs01, VMCS_GUEST_IA32_EFER, EFER_LME | EFER_LMA);
 	vmcs_set(vmcs01, VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
 	vmcs_set(vmcs01, VMCS_GUEST_RIP, entry);

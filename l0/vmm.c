@@ -18,6 +18,10 @@ static void on_mark(void *ctx, const struct port_access *access, enum testdev_ma
 	const uint64_t sample = access->regs->gpr[GPR_RBX];
 
 	vmm_mark(vmm, mark, sample);
+	if (mark == TESTDEV_MARK_CHECKSUM) {
+		vmm->have_checksum = true;
+		vmm->checksum = access->regs->gpr[GPR_RCX];
+	}
 	if (vmm->on_sample && (mark == TESTDEV_MARK_CONTROL_END || mark == TESTDEV_MARK_SAMPLE_END))
 		vmm->on_sample(
 		        vmm->on_sample_ctx, mark, sample, access->regs->gpr[GPR_RCX], access->regs->gpr[GPR_RSI]);

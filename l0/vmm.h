@@ -86,6 +86,8 @@ struct vmm {
 	FILE *trace; /**< one line per exit; NULL = none */
 	/** Of machines that count themselves: sums over the measured loops so far. */
 	struct machine_counts machine_counts, counts_before;
+	bool have_checksum;
+	uint64_t checksum; /**< the last one the guest told */
 	bool machine_counted, counting;
 
 	bool ended; /**< by the test device or the debug-exit port */

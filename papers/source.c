@@ -66,7 +66,7 @@ static bool is_method(enum cell_key key)
 
 static bool same_place(const struct cell *a, const struct cell *b)
 {
-	const bool nested = !strcmp(b->value[CELL_LEVEL], "2");
+	const bool nested = cell_is_nested(b);
 
 	for (int key = 0; key < CELL_KEY_COUNT; key++)
 		if (!is_method((enum cell_key)key) && (nested || !cell_key_is_nested((enum cell_key)key)) &&
@@ -132,7 +132,7 @@ __attribute__((format(printf, 2, 3))) static void unknown(struct paper_measure *
 static void divide_modelled(
         const struct paper_source *source, const struct summary_row *row, struct paper_measure *measure)
 {
-	const bool nested = !strcmp(row->cell->cell.value[CELL_LEVEL], "2");
+	const bool nested = cell_is_nested(&row->cell->cell);
 	struct cost_parts parts;
 
 	if (costs_parts_per_op(source->costs, row, source->run->reader, &parts))
@@ -211,7 +211,7 @@ static void divide(const struct paper_source *source, const struct paper_figure 
 		return;
 	if (source->costs)
 		divide_modelled(source, row, measure);
-	else if (!strcmp(row->cell->cell.value[CELL_LEVEL], "2"))
+	else if (cell_is_nested(&row->cell->cell))
 		divide_stamped(source, wanted, measure);
 	else
 		divide_single(source, row, measure);

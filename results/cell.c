@@ -21,10 +21,21 @@ static const char *const workload_names[] = {
 #define WORKLOAD(name, exit, unit, text) name,
 #include "workloads/workloads.def"
 #undef WORKLOAD
+#define MACRO(name, identifier, unit, virtual_ops, text) name,
+#include "workloads/macros.def"
+#undef MACRO
 };
 #define WORKLOAD(name, exit, unit, text) _Static_assert(sizeof(name) <= CELL_VALUE_BYTES, "name fits: " name);
 #include "workloads/workloads.def"
 #undef WORKLOAD
+#define MACRO(name, identifier, unit, virtual_ops, text) _Static_assert(sizeof(name) <= CELL_VALUE_BYTES, "name fits: " name);
+#include "workloads/macros.def"
+#undef MACRO
+
+bool cell_is_nested(const struct cell *cell)
+{
+	return !strcmp(cell->value[CELL_LEVEL], "2");
+}
 
 bool cell_key_is_nested(enum cell_key key)
 {
@@ -175,7 +186,7 @@ int cell_set(struct cell *cell, const char *key, const char *value, char *why, s
 /* Settings a name shows even at their default: without them two names of one table could not be told apart. */
 static bool always_named(const struct cell *cell, int key)
 {
-	return (key == CELL_VMCS || key == CELL_PROFILE) && !strcmp(cell->value[CELL_LEVEL], "2");
+	return (key == CELL_VMCS || key == CELL_PROFILE) && cell_is_nested(cell);
 }
 
 void cell_name(const struct cell *cell, char *text, size_t bytes)

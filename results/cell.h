@@ -32,6 +32,8 @@ struct cell {
 	char value[CELL_KEY_COUNT][CELL_VALUE_BYTES];
 };
 
+/** Does the workload run at level 2? */
+bool cell_is_nested(const struct cell *cell);
 /** Does the setting mean something at level 2 only? */
 bool cell_key_is_nested(enum cell_key key);
 /** The values a key takes, for people: "trap, shadow, direct", "1 to 1000". */
@@ -103,6 +105,9 @@ struct cell_result {
 	/** What the machine itself counted over the measured loops (nvmx: KVM's statistics). */
 	bool machine_counted;
 	uint64_t machine_exits, machine_l2_entries;
+	/** What a macro workload computed: the same at every level. */
+	bool have_checksum;
+	uint64_t checksum;
 	uint64_t records;                /**< ledger records offered */
 	uint64_t dropped;                /**< of those, not written: the ring was full */
 	uint64_t stamp_count;            /**< round trips with stamps */

@@ -39,7 +39,7 @@ int compare_filter_add(struct compare_filter *filter, const char *text, char *wh
 
 bool compare_filter_matches(const struct compare_filter *filter, const struct cell *cell)
 {
-	bool level1 = !strcmp(cell->value[CELL_LEVEL], "1");
+	bool level1 = !cell_is_nested(cell);
 
 	for (int key = 0; key < CELL_KEY_COUNT; key++) {
 		bool found = !filter->values_count[key];

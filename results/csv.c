@@ -57,10 +57,10 @@ static void write_multiplication(FILE *file, const struct summary_row *row)
 	write_number(file, value >= 0, value);
 }
 
-/* At level 1 there is no L1 to have nested settings: "-". */
+/* Below level 2 there is no L1 to have nested settings: "-". */
 static void write_setting(FILE *file, const struct summary_row *row, enum cell_key key)
 {
-	bool applies = !cell_key_is_nested(key) || strcmp(row->cell->cell.value[CELL_LEVEL], "1");
+	bool applies = !cell_key_is_nested(key) || cell_is_nested(&row->cell->cell);
 
 	summary_write_field(file, applies ? row->cell->cell.value[key] : "-");
 }

@@ -235,6 +235,8 @@ static int take_cell_end(const msgpack_object *map, void *into)
 		unpack_uint(counters, counter_names[i], &result->counters[i]);
 	take_stamps(map, result);
 	take_machine(map, result);
+	result->have_checksum = unpack_get(map, "checksum") != NULL;
+	unpack_uint(map, "checksum", &result->checksum);
 	unpack_uint(map, "console_bytes", &result->console_bytes);
 	if (console && console->type == MSGPACK_OBJECT_BIN)
 		memcpy(result->console, console->via.bin.ptr,

@@ -186,7 +186,8 @@ int encode_cell_end(
 	uint64_t console =
 	        result->console_bytes < sizeof(result->console) ? result->console_bytes : sizeof(result->console);
 
-	pack_map(payload, 16 + (result->machine_counted ? 1 : 0) + (result->stamp_median_of ? 1 : 0));
+	pack_map(payload, 16 + (result->machine_counted ? 1 : 0) + (result->stamp_median_of ? 1 : 0) +
+	                          (result->have_checksum ? 1 : 0));
 	pack_uint_pair(payload, "cell", number);
 	pack_str(payload, "status");
 	/* A cell that died may leave any number here. */
@@ -206,6 +207,8 @@ int encode_cell_end(
 	pack_stamps(payload, result);
 	if (result->machine_counted)
 		pack_machine(payload, result);
+	if (result->have_checksum)
+		pack_uint_pair(payload, "checksum", result->checksum);
 	pack_uint_pair(payload, "console_bytes", result->console_bytes);
 	pack_str(payload, "console");
 	pack_bin(payload, result->console, console);

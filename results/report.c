@@ -26,7 +26,7 @@ static const char *setting(const struct summary_row *row, enum cell_key key)
 
 static bool is_level1(const struct summary_row *row)
 {
-	return !strcmp(setting(row, CELL_LEVEL), "1");
+	return !cell_is_nested(&row->cell->cell);
 }
 
 static int column_of(const struct summary_row *row)

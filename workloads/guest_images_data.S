@@ -24,5 +24,6 @@ guest_image_\name:
 
 	image	l1, L1_ELF
 	image	micro, MICRO_ELF
+	image	macro, MACRO_ELF
 
 	.section .note.GNU-stack, "", %progbits

@@ -14,6 +14,7 @@ struct gate {
 	uint32_t reserved;
 };
 #define GATE_INTERRUPT 0x8e00
+#define GATE_DPL_3 0x6000
 
 #define IDT_EXCEPTIONS 32
 #define IDT_VECTORS (TESTDEV_TIMER_VECTOR + 1)
@@ -37,6 +38,12 @@ void idt_set(uint8_t vector, void (*entry)(void))
 	        .offset_middle = (uint16_t)(address >> 16),
 	        .offset_high = (uint32_t)(address >> 32),
 	};
+}
+
+void idt_set_user(uint8_t vector, void (*entry)(void))
+{
+	idt_set(vector, entry);
+	idt[vector].attributes |= GATE_DPL_3;
 }
 
 void idt_load(const char *image_name)

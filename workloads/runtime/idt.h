@@ -18,6 +18,9 @@ void idt_load(const char *image_name);
 /** Take over one vector: `entry` is code that ends with IRETQ and keeps every register. */
 void idt_set(uint8_t vector, void (*entry)(void));
 
+/** The same for an INT instruction in ring 3. */
+void idt_set_user(uint8_t vector, void (*entry)(void));
+
 /** Base of the table, for HOST_IDTR_BASE. */
 uint64_t idt_base(void);
 

@@ -21,6 +21,18 @@ static void measure_part(
 	io_mark(end, sample, ops, to - from);
 }
 
+void workload_check_boot(const struct boot_info *info)
+{
+	if (info->magic != BOOT_INFO_MAGIC || info->version != BOOT_INFO_VERSION || info->size != sizeof(*info))
+		print_and_end(TESTDEV_END_REFUSED,
+		        "Boot info at %x has magic %x, version %u, size %u, not %x, %u, %u: this image and its L0 are "
+		        "of "
+		        "different builds.",
+		        (unsigned long)info, (unsigned long)info->magic, (unsigned long)info->version,
+		        (unsigned long)info->size, (unsigned long)BOOT_INFO_MAGIC, (unsigned long)BOOT_INFO_VERSION,
+		        sizeof(*info));
+}
+
 void workload_measure(const struct workload *workload)
 {
 	uint64_t ops = workload_boot->ops_per_sample;

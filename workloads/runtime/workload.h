@@ -49,6 +49,9 @@ extern unsigned workload_level;
  */
 extern bool workload_clock_by_msr;
 
+/** Ends the guest when the boot info is not of this build. */
+void workload_check_boot(const struct boot_info *info);
+
 /** Run the workload boot info names: samples, marks, checks. Does not return. */
 void __attribute__((noreturn)) workload_measure(const struct workload *workload);
 
