@@ -2,6 +2,7 @@
 /* `testudo export`: a run as CSV or JSON on standard output. */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -121,6 +122,12 @@ static json_t *cell_json(struct reader *reader, const struct summary_row *row, s
 		json_object_set_new(cell, "l1_exits_per_op", number(summary_per_op(row, row->l1_exits)));
 		json_object_set_new(cell, "reflected_per_op", number(summary_per_op(row, row->reflected)));
 		json_object_set_new(cell, "multiplication", number(summary_multiplication(row)));
+	}
+	if (row->have_checksum) {
+		char text[20];
+
+		snprintf(text, sizeof(text), "%016" PRIx64, row->checksum);
+		json_object_set_new(cell, "checksum", json_string(text));
 	}
 	if (row->modelled >= 0)
 		json_object_set_new(cell, "modelled_cycles", number(row->modelled));

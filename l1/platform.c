@@ -33,6 +33,10 @@ void l1_timer_wait(void)
 void l1_interrupts_take(void)
 {
 	__asm__ volatile("sti\n\tnop\n\tcli" : : : "memory");
+	/* KVM-PVM, which emulates ring 0, may not look for interrupts in so short a window. The timer is the only
+	 * source. */
+	while (!l1_timer_fired)
+		cpu_wait_for_interrupt();
 }
 
 void l1_invept(void)

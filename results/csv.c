@@ -43,6 +43,12 @@ static void write_count(FILE *file, bool have, uint64_t value)
 		fprintf(file, "%" PRIu64, value);
 }
 
+static void write_hex(FILE *file, bool have, uint64_t value)
+{
+	if (have)
+		fprintf(file, "%016" PRIx64, value);
+}
+
 static void write_per_op(FILE *file, const struct summary_row *row, uint64_t count)
 {
 	double value = summary_per_op(row, count);

@@ -82,6 +82,8 @@ static int compute_row(struct summary_row *row, struct reader *reader, struct ce
 			row->unit = "instructions";
 		row->tsc_khz = result->tsc_khz;
 		row->first_l2_exit_ns = result->first_l2_exit_ns;
+		row->have_checksum = result->have_checksum;
+		row->checksum = result->checksum;
 		err = stats_cell(&row->stats, result);
 		if (err && err != -EINVAL)
 			return err;

@@ -25,6 +25,8 @@ struct summary_row {
 	uint64_t reflected;    /**< L2 exits reflected to L1 */
 	struct roundtrip_stats trip; /**< trips = 0: none */
 	uint64_t first_l2_exit_ns;
+	bool have_checksum; /**< macro workloads tell what they computed */
+	uint64_t checksum;
 	double modelled; /**< modelled cycles per operation, from a costs file (costs.h); < 0 = none */
 };
 

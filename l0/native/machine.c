@@ -92,8 +92,8 @@ static int take_samples(
 		sample->ticks = timed(macro->run, ops, &checksum);
 		result->sample_count = i + 1;
 		if (checksum != result->checksum)
-			return refuse(why, -EIO, "%s: one sample's checksum is %#" PRIx64 ", another's %#" PRIx64, macro->name,
-			        result->checksum, checksum);
+			return refuse(why, -EIO, "%s: one sample's checksum is %#" PRIx64 ", another's %#" PRIx64,
+			        macro->name, result->checksum, checksum);
 	}
 	return 0;
 }

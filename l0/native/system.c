@@ -127,8 +127,8 @@ void sys_null(void)
 	syscall(SYS_getppid);
 }
 
-static void __attribute__((noreturn)) run_child(
-        struct child *child, uint64_t (*entry)(uint64_t argument), uint64_t argument)
+static void __attribute__((noreturn))
+run_child(struct child *child, uint64_t (*entry)(uint64_t argument), uint64_t argument)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	in_child = true;
@@ -144,15 +144,17 @@ uint64_t sys_spawn(uint64_t (*entry)(uint64_t argument), uint64_t argument)
 {
 	for (uint64_t i = 0; i < PROCESSES; i++) {
 		struct child *child = &children[i];
+		pid_t pid;
 
 		if (child->pid)
 			continue;
 		*child = (struct child){0};
-		child->pid = fork();
-		if (child->pid < 0)
+		pid = fork();
+		if (pid < 0)
 			break;
-		if (!child->pid)
+		if (!pid)
 			run_child(child, entry, argument);
+		child->pid = pid;
 		return i;
 	}
 	sys_fail("native: the host makes no more processes (fork).");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Start of the macro image: the workload boot info names, measured by the micro workloads' harness (runtime/measure.c). */
+/* Start of the macro image: the workload boot info names, measured by the micro workloads' harness (runtime/measure.c).
+ */
 #include "workloads/kernel/kernel.h"
 
 #include "workloads/runtime/idt.h"
@@ -30,20 +31,21 @@ static void setup(void)
 {
 	kernel_setup();
 	if (macro->prepare)
-		kernel_run(run_prepare, (uint64_t)macro->prepare, macro->uses_timer);
+		kernel_run(run_prepare, (uint64_t)macro->prepare);
 }
 
 static void control(uint64_t ops)
 {
-	kernel_run(run_nothing, ops, macro->uses_timer);
+	kernel_run(run_nothing, ops);
 }
 
 static void measured(uint64_t ops)
 {
-	const uint64_t found = kernel_run(macro->run, ops, macro->uses_timer);
+	const uint64_t found = kernel_run(macro->run, ops);
 
 	if (checksum && found != checksum)
-		print_and_end(TESTDEV_END_FAILED, "%s: one sample's checksum is %x, another's %x.", macro->name, checksum, found);
+		print_and_end(TESTDEV_END_FAILED, "%s: one sample's checksum is %x, another's %x.", macro->name,
+		        checksum, found);
 	checksum = found;
 	io_mark(TESTDEV_MARK_CHECKSUM, 0, checksum, 0);
 }
@@ -72,5 +74,6 @@ void image_main(struct boot_info *info)
 		workload.name = macro->name;
 		workload_measure(&workload);
 	}
-	print_and_end(TESTDEV_END_REFUSED, "There is no macro workload \"%s\": see workloads/macros.def.", info->workload);
+	print_and_end(
+	        TESTDEV_END_REFUSED, "There is no macro workload \"%s\": see workloads/macros.def.", info->workload);
 }

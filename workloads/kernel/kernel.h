@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
- * The small kernel under the macro workloads in a guest: processes in ring 3 with page tables of their own, demand paging,
- * system calls by INT (SYSCALL changes no ring on KVM-PVM), a timer.
+ * The small kernel under the macro workloads in a guest: processes in ring 3 with page tables of their own, demand
+ * paging, system calls, a timer.
  *
  * Linear memory of a process:
- *   0 .. memory_size  what the boot info describes, identity-mapped: the image's code and constants readable in ring 3, the
- *                     workloads' variables writable, everything else the kernel's alone. Shared by all processes.
- *   1 GiB, 2 GiB      its regions (macro.h), of 4 KiB and 2 MiB pages made at the first access; a child's stack ends the
- *                     first one's last 64 KiB
+ *   0 .. memory_size  what the boot info describes, identity-mapped: the image's code and constants readable in ring 3,
+ * the workloads' variables writable, everything else the kernel's alone. Shared by all processes. 1 GiB, 2 GiB      its
+ * regions (macro.h), of 4 KiB and 2 MiB pages made at the first access; a child's stack ends the first one's last 64
+ * KiB
  *
- * The kernel runs with interrupts off, on one stack, and changes no SSE state: of the processes alive at a time only the
- * first computes with it (README.md).
+ * The kernel runs with interrupts off, on one stack, and changes no SSE state: of the processes alive at a time only
+ * the first computes with it (README.md).
  */
 #ifndef TESTUDO_WORKLOADS_KERNEL_H
 #define TESTUDO_WORKLOADS_KERNEL_H
@@ -20,7 +20,9 @@
 
 #include "workloads/macro/macro.h"
 
-#define KERNEL_SYSCALL_VECTOR 0x30
+/** INT3 is the system call: of the instructions made for it, KVM-PVM hands neither INT n (#UD) nor SYSCALL (no change
+ * of ring) to its guest's kernel. */
+#define KERNEL_SYSCALL_VECTOR 3
 
 enum kernel_call {
 	CALL_NULL,
@@ -29,8 +31,9 @@ enum kernel_call {
 	CALL_SPAWN,   /* entry, argument */
 	CALL_WAIT,    /* process */
 	CALL_YIELD,
-	CALL_READ, /* to, offset, bytes */
-	CALL_FAIL, /* sentence */
+	CALL_READ,  /* to, offset, bytes */
+	CALL_TIMER, /* ticks */
+	CALL_FAIL,  /* sentence */
 };
 
 #define KERNEL_REGION 0x40000000ull
@@ -71,7 +74,7 @@ void kernel_release(uint64_t *pml4, uint64_t base, uint64_t bytes);
 /* ---- process.c ---- */
 
 /** Run a function in ring 3, in the first process, until it returns. */
-uint64_t kernel_run(uint64_t (*entry)(uint64_t argument), uint64_t argument, bool io);
+uint64_t kernel_run(uint64_t (*entry)(uint64_t argument), uint64_t argument);
 void kernel_setup(void);
 
 /* ---- traps.S ---- */
@@ -79,7 +82,6 @@ void kernel_setup(void);
 extern const char kernel_entry_syscall[], kernel_entry_page_fault[], kernel_entry_timer[];
 /** Readable in ring 3. */
 extern uint64_t kernel_timer_count;
-extern uint64_t kernel_ticks_per_us; /* process.c */
 /** Save the caller, go to ring 3 by the frame; returns when kernel_leave is called. */
 void kernel_enter(const struct kernel_frame *frame);
 void __attribute__((noreturn)) kernel_leave(void);

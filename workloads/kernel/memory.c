@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Page tables and the pages they give out. Tables and pages come from pools of their own: a frame that was a table never
- * holds data, so that a hypervisor with shadow paging, which write-protects tables, is not asked to guess (Linux' slabs
- * do much the same). Entries are written by plain 8-byte stores.
+ * Page tables and the pages they give out. Tables and pages come from pools of their own: a frame that was a table
+ * never holds data, so that a hypervisor with shadow paging, which write-protects tables, is not asked to guess (Linux'
+ * slabs do much the same). Entries are written by plain 8-byte stores.
  */
 #include "workloads/kernel/kernel.h"
 
@@ -44,8 +44,8 @@ static void *pool_take(struct pool *pool, const char *what)
 		return page;
 	}
 	if (pool->next + pool->bytes > pool->end)
-		print_and_end(TESTDEV_END_FAILED, "The guest kernel has no %s left: the workload asks for more memory than it has.",
-		        what);
+		print_and_end(TESTDEV_END_FAILED,
+		        "The guest kernel has no %s left: the workload asks for more memory than it has.", what);
 	page = (uint64_t *)pool->next;
 	pool->next += pool->bytes;
 	return page;

@@ -8,13 +8,10 @@
 #define PROCESSES 4
 #define VECTOR_PF 14
 #define RFLAGS_START 0x202 /* IF */
-#define RFLAGS_IOPL_3 0x3000
 #define TSS_RSP0 (BOOT_GPA_TSS + 4)
 
 static struct kernel_process processes[PROCESSES];
 static struct kernel_process *running;
-uint64_t kernel_ticks_per_us __attribute__((section(".user_data")));
-static uint64_t user_rflags;
 static uint8_t file[SYS_FILE_BYTES];
 
 /* The first process's stack; ring 3 writes it (macro.ld). */
@@ -28,7 +25,7 @@ static void begin(struct kernel_process *process, uint64_t entry, uint64_t argum
 	        .rsi = argument,
 	        .rip = (uint64_t)kernel_user_start,
 	        .cs = BOOT_SELECTOR_USER_CODE,
-	        .rflags = user_rflags,
+	        .rflags = RFLAGS_START,
 	        .rsp = stack_top - 8, /* as a CALL would leave it */
 	        .ss = BOOT_SELECTOR_USER_DATA};
 	process->state = PROCESS_READY;
@@ -71,7 +68,8 @@ static uint64_t spawn(uint64_t entry, uint64_t argument)
 		begin(process, entry, argument, KERNEL_CHILD_STACK_TOP);
 		return i;
 	}
-	print_and_end(TESTDEV_END_FAILED, "The guest kernel has room for %u processes, and the workload wants one more.",
+	print_and_end(TESTDEV_END_FAILED,
+	        "The guest kernel has room for %u processes, and the workload wants one more.",
 	        (unsigned long)PROCESSES);
 }
 
@@ -124,13 +122,24 @@ static void read_file(uint64_t to, uint64_t offset, uint64_t bytes)
 		uint8_t *page = kernel_page_at(running->pml4, to);
 
 		if (!page || offset + part > SYS_FILE_BYTES)
-			print_and_end(TESTDEV_END_FAILED, "The workload reads %u bytes at %u of the file to %x, which cannot be.",
-			        bytes, offset, to);
+			print_and_end(TESTDEV_END_FAILED,
+			        "The workload reads %u bytes at %u of the file to %x, which cannot be.", bytes, offset,
+			        to);
 		__builtin_memcpy(page + (to & 4095), file + offset, part);
 		to += part;
 		offset += part;
 		bytes -= part;
 	}
+}
+
+/* With interrupts on, so that a hypervisor below does not take it for the way into a HLT. */
+static void arm_timer(uint64_t microseconds)
+{
+	__asm__ volatile(
+	        "sti\n\tnop\n\toutl %%eax, %%dx\n\tcli"
+	        :
+	        : "a"((uint32_t)(microseconds * workload_boot->tsc_khz / 1000)), "d"((uint16_t)TESTDEV_PORT_TIMER)
+	        : "memory");
 }
 
 static struct kernel_frame *system_call(struct kernel_frame *frame)
@@ -153,6 +162,9 @@ static struct kernel_frame *system_call(struct kernel_frame *frame)
 	case CALL_READ:
 		read_file(frame->rdi, frame->rsi, frame->rdx);
 		break;
+	case CALL_TIMER:
+		arm_timer(frame->rdi);
+		break;
 	case CALL_FAIL:
 		print_and_end(TESTDEV_END_FAILED, "%s", (const char *)frame->rdi);
 	default:
@@ -170,8 +182,9 @@ struct kernel_frame *kernel_trap(struct kernel_frame *frame)
 	__asm__ volatile("mov %%cr2, %0" : "=r"(linear));
 	/* Bit 0: the page is there, and the access not allowed. Bit 2: from ring 3. */
 	if ((frame->error & 5) != 4 || !kernel_page_at(running->pml4, linear))
-		print_and_end(TESTDEV_END_FAILED, "The workload's access to %x at RIP %x is not allowed (#PF, error code %x).",
-		        linear, frame->rip, frame->error);
+		print_and_end(TESTDEV_END_FAILED,
+		        "The workload's access to %x at RIP %x is not allowed (#PF, error code %x).", linear,
+		        frame->rip, frame->error);
 	return frame;
 }
 
@@ -180,7 +193,6 @@ struct kernel_frame *kernel_trap(struct kernel_frame *frame)
 void kernel_setup(void)
 {
 	kernel_memory_setup();
-	kernel_ticks_per_us = workload_boot->tsc_khz / 1000;
 	for (uint64_t i = 0; i < SYS_FILE_BYTES; i++)
 		file[i] = sys_file_byte(i);
 	idt_set(VECTOR_PF, (void (*)(void))kernel_entry_page_fault);
@@ -189,9 +201,8 @@ void kernel_setup(void)
 	processes[0].pml4 = kernel_space_make();
 }
 
-uint64_t kernel_run(uint64_t (*entry)(uint64_t argument), uint64_t argument, bool io)
+uint64_t kernel_run(uint64_t (*entry)(uint64_t argument), uint64_t argument)
 {
-	user_rflags = RFLAGS_START | (io ? RFLAGS_IOPL_3 : 0);
 	begin(&processes[0], (uint64_t)entry, argument, (uint64_t)first_stack + sizeof(first_stack));
 	kernel_enter(switch_to(&processes[0]));
 	return processes[0].value;

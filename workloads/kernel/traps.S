@@ -5,7 +5,7 @@
 	.globl	kernel_entry_syscall, kernel_entry_page_fault, kernel_entry_timer
 kernel_entry_syscall:
 	push	$0
-	push	$0x30
+	push	$3
 	jmp	entry_common
 
 	.balign	16

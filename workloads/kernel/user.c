@@ -2,13 +2,11 @@
 /* The system (macro.h) as a process in ring 3 sees it. */
 #include "workloads/kernel/kernel.h"
 
-#include "workloads/runtime/workload.h"
-
 static uint64_t call(enum kernel_call number, uint64_t a, uint64_t b, uint64_t c)
 {
 	uint64_t value = number;
 
-	__asm__ volatile("int %1" : "+a"(value) : "i"(KERNEL_SYSCALL_VECTOR), "D"(a), "S"(b), "d"(c) : "memory");
+	__asm__ volatile("int3" : "+a"(value) : "D"(a), "S"(b), "d"(c) : "memory");
 	return value;
 }
 
@@ -59,10 +57,9 @@ void sys_read(void *to, uint64_t offset, uint64_t bytes)
 	call(CALL_READ, (uint64_t)to, offset, bytes);
 }
 
-/* Straight from ring 3 (IOPL 3): the hypervisor below shall see the timer armed with interrupts on. */
 void sys_timer_arm(uint64_t microseconds)
 {
-	io_out32(TESTDEV_PORT_TIMER, (uint32_t)(microseconds * kernel_ticks_per_us));
+	call(CALL_TIMER, microseconds, 0, 0);
 }
 
 uint64_t sys_timer_count(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* linpack: one operation decomposes the same random matrix, solves for a known right-hand side and checks the residual. */
+/* linpack: one operation decomposes the same random matrix, solves for a known right-hand side and checks the residual.
+ */
 #include "workloads/macro/lu.h"
 #include "workloads/macro/macro.h"
 
@@ -17,7 +18,8 @@ static void prepare(void)
 	for (int i = 0; i < ORDER; i++) {
 		right[i] = 0;
 		for (int j = 0; j < ORDER; j++) {
-			matrix[i * ORDER + j] = (double)(int64_t)(macro_random(&state) >> 11) / 9007199254740992.0 - 0.5;
+			matrix[i * ORDER + j] =
+			        (double)(int64_t)(macro_random(&state) >> 11) / 9007199254740992.0 - 0.5;
 			right[i] += matrix[i * ORDER + j];
 		}
 	}

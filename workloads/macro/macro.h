@@ -13,10 +13,9 @@ struct macro {
 	const char *name; /**< as in macros.def */
 	/** Once, before anything is measured. May be NULL. */
 	void (*prepare)(void);
-	/** Do `ops` operations, each the same. Returns the checksum of one: equal at every level, on every machine. Ends
-	 * itself with sys_fail() when a result is wrong. */
+	/** Do `ops` operations, each the same. Returns the checksum of one: equal at every level, on every machine.
+	 * Ends itself with sys_fail() when a result is wrong. */
 	uint64_t (*run)(uint64_t ops);
-	bool uses_timer;
 };
 
 /** All of them, in the order of macros.def; NULL ends the table. */

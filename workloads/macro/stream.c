@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stream: McCalpin's four kernels over arrays of doubles; the results are checked against the same steps on one number. */
+/* stream: McCalpin's four kernels over arrays of doubles; the results are checked against the same steps on one number.
+ */
 #include "workloads/macro/macro.h"
 
 #define LENGTH 32768

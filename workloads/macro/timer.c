@@ -22,4 +22,4 @@ static uint64_t run(uint64_t ops)
 	return macro_hash(MACRO_HASH_START, PERIOD_US);
 }
 
-const struct macro macro_timer = {.name = "timer", .run = run, .uses_timer = true};
+const struct macro macro_timer = {.name = "timer", .run = run};
