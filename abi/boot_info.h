@@ -3,7 +3,8 @@
  * Boot info: what L0 tells an own image (L1, or a workload at any level).
  *
  * An image starts in 64-bit mode, CPL 0, interrupts off, paging on with an identity map of its first 4 GiB (2 MiB
- * pages; EFER.NXE clear), SSE usable (CR4.OSFXSR, CR4.OSXMMEXCPT), a flat GDT (BOOT_SELECTOR_*), no IDT, RSP = boot_info.stack_top, RDI = the guest-physical
+ * pages; EFER.NXE clear), SSE usable (CR4.OSFXSR, CR4.OSXMMEXCPT), a flat GDT (BOOT_SELECTOR_*), no IDT, RSP =
+ * boot_info.stack_top, RDI = the guest-physical
  * (= linear) address of its struct boot_info.
  *
  * L0 lays out the memory of each image the same way, at offset 0 of that image's guest-physical space; for level 2

@@ -206,9 +206,7 @@ static int choose_ops(struct cell_plan *plan, struct cell_result *result)
 		return 0;
 	if (!plan->machine->virtual_time && !l0_instruction_clock())
 		return calibrate(plan, result);
-	plan->ops = plan->macro                   ? plan->macro->virtual_ops
-	            : plan->machine->virtual_time ? VIRTUAL_OPS
-	                                          : LAB_OPS;
+	plan->ops = plan->macro ? plan->macro->virtual_ops : plan->machine->virtual_time ? VIRTUAL_OPS : LAB_OPS;
 	return 0;
 }
 

@@ -62,10 +62,11 @@ static int check_sense(const struct cell_plan *plan, struct refusal *why)
 		return refuse(why, -EOPNOTSUPP,
 		        "level=0 is a process of the host, which is machine=native, and that has no other level");
 	if (!plan->level && !plan->macro)
-		return refuse(why, -EOPNOTSUPP, "%s is about an exit, and a process has none: level=0 runs macro workloads",
-		        plan->workload);
+		return refuse(why, -EOPNOTSUPP,
+		        "%s is about an exit, and a process has none: level=0 runs macro workloads", plan->workload);
 	if (plan->stamps && plan->macro)
-		return refuse(why, -EOPNOTSUPP, "stamps=on cuts one exit into parts, and %s makes many kinds: use a micro workload",
+		return refuse(why, -EOPNOTSUPP,
+		        "stamps=on cuts one exit into parts, and %s makes many kinds: use a micro workload",
 		        plan->workload);
 	if (kvm && plan->mmu_shadow)
 		return refuse(why, -EOPNOTSUPP,
@@ -183,8 +184,8 @@ static int load_workload(struct image *image, const struct guest_space *space, c
 
 	put_orders(&info, plan, machine);
 	layout_prepare(space, &info);
-	return image_load_own(image, space, plan->touch_base, machine->caps.patches_sites, "the workload image", file->data,
-	        file->size, why);
+	return image_load_own(image, space, plan->touch_base, machine->caps.patches_sites, "the workload image",
+	        file->data, file->size, why);
 }
 
 static int load_l1(struct cell_setup *setup, const struct cell_plan *plan, struct refusal *why)

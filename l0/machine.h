@@ -72,7 +72,8 @@ struct machine_ops {
 
 	/** The machine is no guest's: it runs a macro workload as a process and fills in samples, checksum and tsc_khz.
 	 * The other functions are NULL then. 0, or -errno with the reason; NULL: a machine with guests. */
-	int (*run_native)(const char *workload, uint64_t samples, uint64_t ops, struct cell_result *result, struct refusal *why);
+	int (*run_native)(
+	        const char *workload, uint64_t samples, uint64_t ops, struct cell_result *result, struct refusal *why);
 
 	/** Make one. 0, or -errno with the reason. */
 	int (*create)(struct machine **machine, const struct machine_config *config, struct refusal *why);

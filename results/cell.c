@@ -28,7 +28,8 @@ static const char *const workload_names[] = {
 #define WORKLOAD(name, exit, unit, text) _Static_assert(sizeof(name) <= CELL_VALUE_BYTES, "name fits: " name);
 #include "workloads/workloads.def"
 #undef WORKLOAD
-#define MACRO(name, identifier, unit, virtual_ops, text) _Static_assert(sizeof(name) <= CELL_VALUE_BYTES, "name fits: " name);
+#define MACRO(name, identifier, unit, virtual_ops, text)                                                               \
+	_Static_assert(sizeof(name) <= CELL_VALUE_BYTES, "name fits: " name);
 #include "workloads/macros.def"
 #undef MACRO
 
