@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `testudo export`: a run as CSV or JSON on standard output. */
+/* `testudo export`: a run as CSV, JSON or timeline on standard output. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/export.h"
 #include "results/aggregate.h"
 #include "results/summary.h"
 #include "shadowvmcs/counters.h"
@@ -148,15 +148,19 @@ static int export_json(struct reader *reader, const struct summary *summary)
 	const struct reader_overview *overview = reader_overview(reader);
 	struct cell_result *result = calloc(1, sizeof(*result));
 	struct run_info *info = calloc(1, sizeof(*info));
-	json_t *root = json_object(), *host = json_object(), *cells = json_array();
+	json_t *root = json_object(), *host = json_object(), *cells = json_array(), *benchmarks = json_array();
 	int status = -ENOMEM;
 
 	if (result && info && root) {
 		if (!reader_run_info(reader, 0, info))
 			for (uint32_t i = 0; i < info->pair_count; i++)
 				json_object_set_new(host, info->pairs[i].key, json_string(info->pairs[i].value));
-		for (size_t i = 0; i < summary->count; i++)
+		for (size_t i = 0; i < summary->count; i++) {
 			json_array_append_new(cells, cell_json(reader, &summary->rows[i], result));
+			export_benchmark_add(benchmarks, &summary->rows[i]);
+		}
+		json_object_set_new(root, "context", export_benchmark_context(info));
+		json_object_set(root, "benchmarks", benchmarks);
 		json_object_set(root, "host", host);
 		json_object_set_new(root, "finished", json_boolean(overview->finished));
 		json_object_set_new(root, "records", json_integer((json_int_t)overview->records));
@@ -166,6 +170,7 @@ static int export_json(struct reader *reader, const struct summary *summary)
 		putchar('\n');
 	}
 	json_decref(host);
+	json_decref(benchmarks);
 	json_decref(cells);
 	json_decref(root);
 	free(info);
@@ -173,32 +178,92 @@ static int export_json(struct reader *reader, const struct summary *summary)
 	return status;
 }
 
+struct export_options {
+	const char *format;
+	struct trace_options trace;
+	bool traces_only; /* an option that only --format trace has */
+};
+
+static int parse_options(struct export_options *options, int argc, char **argv)
+{
+	static const struct option longs[] = {{"format", required_argument, NULL, 'f'},
+	        {"cells", required_argument, NULL, 'c'}, {"limit", required_argument, NULL, 'n'}, {0}};
+	char why[256], *end;
+	int option;
+
+	while ((option = getopt_long(argc, argv, ":f:c:n:", longs, NULL)) != -1) {
+		options->traces_only |= option == 'c' || option == 'n';
+		switch (option) {
+		case 'f':
+			options->format = optarg;
+			break;
+		case 'c':
+			if (compare_filter_add(&options->trace.filter, optarg, why, sizeof(why)))
+				return command_usage("export", "%s", why);
+			break;
+		case 'n':
+			errno = 0;
+			options->trace.limit = strtoull(optarg, &end, 10);
+			if (errno || *end || *optarg < '0' || *optarg > '9')
+				return command_usage(
+				        "export", "--limit takes a number of exits, 0 for all, not \"%s\"", optarg);
+			break;
+		default:
+			return command_bad_option("export", option, argv);
+		}
+	}
+	if (strcmp(options->format, "csv") && strcmp(options->format, "json") && strcmp(options->format, "trace"))
+		return command_usage("export", "there is no format \"%s\"; use csv, json or trace", options->format);
+	if (options->traces_only && strcmp(options->format, "trace"))
+		return command_usage("export", "--cells and --limit are for --format trace, not %s", options->format);
+	if (argc - optind != 1)
+		return command_usage("export", "give one run folder, such as results/runs/20261120-101500");
+	return COMMAND_OK;
+}
+
+/* What is not in the trace is said where it does not disturb the JSON. */
+static int write_trace(struct reader *reader, const struct summary *summary, const struct trace_options *options)
+{
+	struct trace_left_out left_out;
+	const int status = export_trace(stdout, reader, summary, options, &left_out);
+
+	if (left_out.records)
+		fprintf(stderr,
+		        "testudo export: %" PRIu64 " exits are left out, those behind the first %" PRIu64 " of %" PRIu64
+		        " of the %" PRIu64 " cells; --limit 0 writes all, --cells KEY=VALUE fewer cells\n",
+		        left_out.records, options->limit, left_out.cells, left_out.shown);
+	if (!status && !left_out.shown)
+		fputs("testudo export: the trace is empty: no cell with recorded exits matches\n", stderr);
+	return status;
+}
+
+static int write_run(struct reader *reader, const struct summary *summary, const struct export_options *options)
+{
+	if (!strcmp(options->format, "csv"))
+		return summary_write_csv(summary, stdout);
+	if (!strcmp(options->format, "json"))
+		return export_json(reader, summary);
+	return write_trace(reader, summary, &options->trace);
+}
+
 static int run_export(int argc, char **argv)
 {
-	static const struct option longs[] = {{"format", required_argument, NULL, 'f'}, {0}};
-	const char *format = "csv";
+	struct export_options options = {.format = "csv", .trace.limit = 10000};
 	struct reader *reader;
 	struct summary summary = {0};
 	char path[4200], why[256];
-	int option, status;
+	int status = parse_options(&options, argc, argv);
 
-	while ((option = getopt_long(argc, argv, ":f:", longs, NULL)) != -1) {
-		if (option != 'f')
-			return command_bad_option("export", option, argv);
-		format = optarg;
-	}
-	if (strcmp(format, "csv") && strcmp(format, "json"))
-		return command_usage("export", "there is no format \"%s\"; use csv or json", format);
-	if (argc - optind != 1)
-		return command_usage("export", "give one run folder, such as results/runs/20261120-101500");
+	if (status)
+		return status;
 	snprintf(path, sizeof(path), "%.4100s/run.tdo", argv[optind]);
 	if (reader_open(&reader, path, why, sizeof(why)))
 		return command_error("export", "%s", why);
 	status = summary_compute(&summary, reader);
 	if (!status)
-		status = strcmp(format, "csv") ? export_json(reader, &summary) : summary_write_csv(&summary, stdout);
-	if (!status && fflush(stdout))
-		status = -errno;
+		status = write_run(reader, &summary, &options);
+	if (!status && (fflush(stdout) || ferror(stdout)))
+		status = errno ? -errno : -EIO;
 	summary_free(&summary);
 	reader_close(reader);
 	return status ? command_error("export", "%s cannot be exported: %s", path, strerror(-status)) : COMMAND_OK;
@@ -206,14 +271,27 @@ static int run_export(int argc, char **argv)
 
 const struct command command_export = {
         .name = "export",
-        .summary = "Write a run as CSV or JSON to standard output.",
-        .synopsis = "[--format csv|json] DIR",
+        .summary = "Write a run as CSV, JSON or timeline to standard output.",
+        .synopsis = "[--format csv|json|trace] [--cells KEY=VALUE]... [--limit N] DIR",
         .help = "\n"
                 "  -f, --format csv    one row per cell (default): the columns of summary.csv\n"
-                "  -f, --format json   host, cells, samples, counters, and exits by phase, level, reason and handler\n"
+                "  -f, --format json   host, cells, samples, counters, and exits by phase, level, reason and handler; "
+                "and\n"
+                "                      \"context\" and \"benchmarks\" in Google Benchmark's layout, which its "
+                "compare.py\n"
+                "                      and other tools read as they are (ns; instructions where a label says so)\n"
+                "  -f, --format trace  a timeline for ui.perfetto.dev and chrome://tracing: a process for each cell, "
+                "tracks\n"
+                "                      L2, L1 and L0, every exit with its reason and qualification; in ns, or "
+                "instructions\n"
+                "                      where the process's name says so\n"
+                "  -c, --cells KEY=VALUES  trace: only cells with these settings; may be repeated\n"
+                "  -n, --limit N       trace: only the first N exits of each cell (default 10000; 0: all)\n"
                 "\n"
                 "Examples:\n"
                 "  testudo export results/runs/first > first.csv\n"
-                "  testudo export --format json results/runs/first | jq '.cells[].cost'\n",
+                "  testudo export --format json results/runs/first | jq '.cells[].cost'\n"
+                "  compare.py benchmarks first.json second.json\n"
+                "  testudo export --format trace --cells workload=cpuid results/runs/first > first.trace.json\n",
         .run = run_export,
 };
