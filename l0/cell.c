@@ -115,7 +115,13 @@ static void guest_ended(struct cell_result *result, const struct vmm *vmm, const
 		finish(result, CELL_REFUSED, *line ? line : "the guest refused to run and gave no reason");
 		return;
 	case TESTDEV_END_FAILED:
-		finish(result, CELL_FAILED, *line ? line : "the guest found something wrong and gave no reason");
+		line = *line ? line : "the guest found something wrong and gave no reason";
+		if (vmm->nested.failed_check)
+			snprintf(reason, sizeof(reason), "VM-entry check failed: %.100s; %.120s",
+			        vmm->nested.failed_check, line);
+		else
+			snprintf(reason, sizeof(reason), "%s", line);
+		finish(result, CELL_FAILED, reason);
 		return;
 	default:
 		snprintf(reason, sizeof(reason), "the guest ended with status %d, which means nothing", vmm->status);

@@ -145,6 +145,19 @@ static int add_reference(struct parser *parser, struct paper_figure *figure, con
 	return 1;
 }
 
+static int set_metric(struct parser *parser, struct paper_figure *figure, const char *value)
+{
+	static const char *const names[] = {"cost", "multiplication", "share of L0", "share outside the guest"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i], value))
+			continue;
+		figure->metric = (enum paper_metric)i;
+		return 1;
+	}
+	return parser_fail(parser, "there is no metric \"%s\"", value);
+}
+
 static int set_figure(struct parser *parser, struct paper_figure *figure, const char *name, const char *value)
 {
 	if (!strcmp(name, "title"))
@@ -167,10 +180,8 @@ static int set_figure(struct parser *parser, struct paper_figure *figure, const 
 		return add_place(parser, figure->series, &figure->series_count, PAPER_SERIES_MAX, value);
 	if (!strcmp(name, "reference"))
 		return add_reference(parser, figure, value);
-	if (!strcmp(name, "metric") && !strcmp(value, "multiplication"))
-		return figure->metric = PAPER_MULTIPLICATION, 1;
-	if (!strcmp(name, "metric") && !strcmp(value, "cost"))
-		return 1;
+	if (!strcmp(name, "metric"))
+		return set_metric(parser, figure, value);
 	if (!strcmp(name, "better") && !strcmp(value, "more"))
 		return figure->more_is_better = true, 1;
 	return parser_fail(parser, "a figure has no \"%s = %s\"", name, value);

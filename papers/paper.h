@@ -23,6 +23,8 @@
 enum paper_metric {
 	PAPER_COST,           /**< cost of an operation */
 	PAPER_MULTIPLICATION, /**< exits L0 handles per L2 exit */
+	PAPER_L0_SHARE,       /**< % of an operation spent in L0 */
+	PAPER_HOST_SHARE,     /**< % of an operation spent outside the workload: switches, L0, L1 */
 };
 
 /** What a bar is divided into. */

@@ -213,7 +213,7 @@ int paper_write_figure(
 			fputs("\n\n", data);
 			write_panel(data, &panel, &tops);
 			write_panel_settings(settings, ++panels, "Testudo, ", sources[i].name,
-			        figure->metric == PAPER_MULTIPLICATION ? "exits" : sources[i].unit, &tops);
+			        paper_figure_unit(figure, &sources[i]), &tops);
 		}
 		write_settings(settings, figure, panels);
 	}

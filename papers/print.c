@@ -251,7 +251,7 @@ static void print_centred(FILE *out, int width, const char *text)
 
 static const char *unit_of(const struct paper_figure *figure, const struct paper_source *source)
 {
-	return figure->metric == PAPER_MULTIPLICATION ? "exits" : source->unit;
+	return paper_figure_unit(figure, source);
 }
 
 static void print_header(

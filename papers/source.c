@@ -217,6 +217,55 @@ static void divide(const struct paper_source *source, const struct paper_figure 
 		divide_single(source, row, measure);
 }
 
+/* ---- shares ---- */
+
+/* Ticks of an operation in L0 and, of a nested cell, in L1, as the ledger has them; L1's with the switches of its
+ * exits. */
+static int ledger_times(const struct paper_source *source, const struct summary_row *row, double *l0, double *l1)
+{
+	const bool nested = cell_is_nested(&row->cell->cell);
+	struct aggregate aggregate = {0};
+	const int error = row->have_exits ? aggregate_cell(&aggregate, source->run->reader, row->index) : -ENODATA;
+
+	*l0 = *l1 = 0;
+	for (size_t i = 0; i < aggregate.count && !error; i++) {
+		const struct aggregate_row *exits = &aggregate.rows[i];
+
+		if (exits->mark || exits->phase != LEDGER_MEASURED)
+			continue;
+		*l0 += (double)exits->l0_ticks / (double)row->stats.ops;
+		if (nested && exits->level == 1)
+			*l1 += (double)exits->guest_ticks / (double)row->stats.ops;
+	}
+	aggregate_free(&aggregate);
+	return error;
+}
+
+static void take_share(const struct paper_source *source, const struct paper_figure *figure,
+        const struct summary_row *row, struct paper_measure *measure)
+{
+	double l0, l1, switches = 0, total = row->stats.op.mean;
+	struct cost_parts parts;
+
+	if (!row->have_cost || ledger_times(source, row, &l0, &l1)) {
+		unknown(measure, "the cell's exits are not all recorded");
+		return;
+	}
+	if (source->costs) {
+		if (costs_parts_per_op(source->costs, row, source->run->reader, &parts)) {
+			unknown(measure, "the cell has no modelled cost");
+			return;
+		}
+		l0 = parts.l0;
+		switches = parts.switches;
+		l1 *= source->costs->cycles[COST_INSTRUCTION];
+		total = parts.l0 + parts.switches + parts.instructions;
+	}
+	measure->known = total > 0;
+	measure->value = 100 * (figure->metric == PAPER_L0_SHARE ? l0 : l0 + l1 + switches) / total;
+	measure->low = measure->high = measure->value;
+}
+
 /* ---- the number ---- */
 
 static void take_cost(const struct paper_source *source, const struct summary_row *row, struct paper_measure *measure)
@@ -232,6 +281,20 @@ static void take_cost(const struct paper_source *source, const struct summary_ro
 	}
 	if (!measure->known)
 		unknown(measure, "%s", row->reason[0] ? row->reason : "the cell has no cost");
+}
+
+const char *paper_figure_unit(const struct paper_figure *figure, const struct paper_source *source)
+{
+	switch (figure->metric) {
+	case PAPER_MULTIPLICATION:
+		return "exits";
+	case PAPER_L0_SHARE:
+	case PAPER_HOST_SHARE:
+		return "%";
+	case PAPER_COST:
+		break;
+	}
+	return source->unit;
 }
 
 void paper_source_measure(const struct paper_source *source, const struct paper_figure *figure,
@@ -259,6 +322,8 @@ void paper_source_measure(const struct paper_source *source, const struct paper_
 		unknown(measure, "the run has no cell %.150s", why);
 	} else if (row->cell->status != CELL_OK) {
 		unknown(measure, "%.190s", row->reason);
+	} else if (figure->metric == PAPER_L0_SHARE || figure->metric == PAPER_HOST_SHARE) {
+		take_share(source, figure, row, measure);
 	} else if (figure->metric == PAPER_MULTIPLICATION) {
 		measure->value = measure->low = measure->high = summary_multiplication(row);
 		measure->known = measure->value >= 0;

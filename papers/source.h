@@ -40,6 +40,9 @@ struct paper_source {
 /** Does the run have any cell of the source's machine? Sets the unit. */
 bool paper_source_present(struct paper_source *source);
 
+/** Unit of our numbers in a figure: "exits", "%", or the source's. */
+const char *paper_figure_unit(const struct paper_figure *figure, const struct paper_source *source);
+
 /** The number for one place of a figure. */
 void paper_source_measure(const struct paper_source *source, const struct paper_figure *figure,
         const struct paper_place *row, const struct paper_place *series, struct paper_measure *measure);

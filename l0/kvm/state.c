@@ -74,6 +74,13 @@ static uint32_t rights_of(const struct kvm_segment *s)
 	       (s->unusable ? AR_UNUSABLE : 0);
 }
 
+/* A null selector makes a segment unusable (SDM vol. 3, 25.4.1): SS in ring 0 after a trap from ring 3. KVM-PVM leaves
+ * the bit clear. CS and TR cannot be null. */
+static bool is_null(const struct kvm_segment *s, unsigned selector)
+{
+	return selector != VMCS_GUEST_CS_SELECTOR && selector != VMCS_GUEST_TR_SELECTOR && !(s->selector & ~3);
+}
+
 static void set_rights(struct kvm_segment *s, uint32_t rights)
 {
 	s->type = rights & AR_TYPE_MASK;
@@ -126,7 +133,7 @@ static void vmcs_from_sregs(struct vmcs *vmcs, const struct kvm_sregs *sregs)
 		take(vmcs, segments[i].selector, s->selector);
 		take(vmcs, segments[i].base, s->base);
 		take(vmcs, segments[i].limit, s->limit);
-		take(vmcs, segments[i].rights, rights_of(s));
+		take(vmcs, segments[i].rights, rights_of(s) | (is_null(s, segments[i].selector) ? AR_UNUSABLE : 0));
 	}
 	for (size_t i = 0; i < OTHERS; i++) {
 		const char *member = (const char *)sregs + others[i].offset;
