@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/embed.h"
 #include "cli/folder.h"
+#include "cli/html.h"
 #include "lab/lab.h"
 #include "results/report.h"
 
@@ -216,7 +217,7 @@ static int conclude_run(const struct lab_options *options, const char *folder)
 	        .colours = command_colours(STDOUT_FILENO)};
 	char why[256];
 
-	if (report_run(&files, why, sizeof(why)))
+	if (report_run(&files, why, sizeof(why)) || html_write(folder, why, sizeof(why)))
 		return command_error("lab", "%s", why);
 	return COMMAND_OK;
 }

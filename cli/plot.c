@@ -11,6 +11,7 @@
 #include "cli/embed.h"
 #include "cli/gnuplot.h"
 #include "cli/host.h"
+#include "cli/html.h"
 #include "results/plot.h"
 
 static bool is_script(const struct embedded_file *file)
@@ -82,7 +83,7 @@ static int run_plot(int argc, char **argv)
 {
 	static const struct option longs[] = {{"reset", no_argument, NULL, 'r'}, {0}};
 	const char *gnuplot;
-	char folder[4200];
+	char folder[4200], why[256];
 	bool replace = false;
 	int option, status;
 
@@ -109,6 +110,8 @@ static int run_plot(int argc, char **argv)
 		if (!status)
 			print_pictures(folder, embedded_at(i)->name);
 	}
+	if (!status && html_write(argv[optind], why, sizeof(why)))
+		return command_error("plot", "%s", why);
 	return status;
 }
 

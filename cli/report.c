@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/html.h"
 #include "results/report.h"
 
 static int run_report(int argc, char **argv)
@@ -31,12 +32,14 @@ static int run_report(int argc, char **argv)
 	if (argc - optind != 1)
 		return command_usage("report", "give one run folder, such as results/runs/20261120-101500");
 	files.folder = argv[optind];
-	return report_run(&files, why, sizeof(why)) ? command_error("report", "%s", why) : COMMAND_OK;
+	if (report_run(&files, why, sizeof(why)) || html_write(files.folder, why, sizeof(why)))
+		return command_error("report", "%s", why);
+	return COMMAND_OK;
 }
 
 const struct command command_report = {
         .name = "report",
-        .summary = "Print the tables of a run and write its summary.csv again.",
+        .summary = "Print the tables of a run; write its summary.csv and report.html again.",
         .synopsis = "[--all] [--noise] [--costs FILE] DIR",
         .help = "\n"
                 "  -a, --all          one line for each cell, with its exits per operation\n"

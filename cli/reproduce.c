@@ -13,6 +13,7 @@
 #include "cli/folder.h"
 #include "cli/gnuplot.h"
 #include "cli/host.h"
+#include "cli/html.h"
 #include "lab/lab.h"
 #include "papers/output.h"
 
@@ -387,7 +388,7 @@ static int judge_run(const struct paper_run *run, const char *where)
 static int show(const struct reproduce_options *options)
 {
 	struct reproduction *all = calloc(1, sizeof(*all));
-	char lab[4300];
+	char lab[4300], why[256];
 	int status;
 
 	if (!all)
@@ -404,6 +405,9 @@ static int show(const struct reproduce_options *options)
 		status = judge_run(&all->lab, lab);
 	close_all(all);
 	free(all);
+	if (html_write(options->folder, why, sizeof(why)))
+		return command_error("reproduce", "%s", why);
+	printf("%s/report.html\n", options->folder);
 	return status;
 }
 

@@ -15,6 +15,7 @@
 #include "cli/embed.h"
 #include "cli/folder.h"
 #include "cli/host.h"
+#include "cli/html.h"
 #include "cli/interleave.h"
 #include "cli/matrix.h"
 #include "cli/progress.h"
@@ -316,7 +317,7 @@ static int conclude(const struct run_options *options)
 	        .colours = command_colours(STDOUT_FILENO)};
 	char why[256];
 
-	if (report_run(&files, why, sizeof(why)))
+	if (report_run(&files, why, sizeof(why)) || html_write(options->folder, why, sizeof(why)))
 		return command_error("run", "%s", why);
 	return COMMAND_OK;
 }
