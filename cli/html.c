@@ -92,7 +92,18 @@ static void put_head(struct page *page)
 	fputs("</p>\n", page->out);
 }
 
-/* Where the figures are, by name: summary_columns.def has them all. */
+/* Four digits: 8139, 304.3k, 146.1M. */
+static void put_cost(FILE *out, double value)
+{
+	if (value >= 1e6)
+		fprintf(out, "%.4gM", value / 1e6);
+	else if (value >= 1e4)
+		fprintf(out, "%.4gk", value / 1e3);
+	else
+		fprintf(out, "%.4g", value);
+}
+
+/* The main figures; summary.csv has them all. */
 static void put_row(struct page *page, const struct summary_row *row)
 {
 	const struct cell *cell = &row->cell->cell;
@@ -116,10 +127,19 @@ static void put_row(struct page *page, const struct summary_row *row)
 		fputs("</td></tr>\n", page->out);
 		return;
 	}
-	fprintf(page->out, "</td><td class=\"n\">%.1f</td><td class=\"n\">%.1f to %.1f</td><td>%s</td>",
-	        row->stats.op.median, row->stats.op.ci_low, row->stats.op.ci_high, row->unit);
+	fputs("</td><td class=\"n\">", page->out);
+	put_cost(page->out, row->stats.op.median);
+	fputs("</td><td class=\"n\">", page->out);
+	if (row->stats.op.ci_high > row->stats.op.ci_low) {
+		put_cost(page->out, row->stats.op.ci_low);
+		fputs(" to ", page->out);
+		put_cost(page->out, row->stats.op.ci_high);
+	} else {
+		fputs("exact", page->out);
+	}
+	fprintf(page->out, "</td><td>%s</td>", row->unit);
 	if (row->have_exits)
-		fprintf(page->out, "<td class=\"n\">%.2f</td>", summary_per_op(row, row->l2_exits + row->l1_exits));
+		fprintf(page->out, "<td class=\"n\">%.4g</td>", summary_per_op(row, row->l2_exits + row->l1_exits));
 	else
 		fputs("<td class=\"n\">-</td>", page->out);
 	if (multiplication >= 0)
@@ -205,16 +225,16 @@ static void put_papers(struct page *page)
 		size_t bytes = 0;
 		char *text;
 
+		snprintf(below, sizeof(below), "papers/%s", entries[i]->d_name);
+		put_pictures(page, below, "The paper's figures, and ours");
 		snprintf(path, sizeof(path), "%.3900s/%s.txt", page->folder, entries[i]->d_name);
 		text = read_file(path, &bytes);
 		if (text) {
-			fputs("<h2>The paper, and ours beside it</h2>\n<pre>", page->out);
+			fputs("<h2>The paper's tables, and ours</h2>\n<pre>", page->out);
 			put_text(page->out, text, bytes);
 			fputs("</pre>\n", page->out);
 		}
 		free(text);
-		snprintf(below, sizeof(below), "papers/%s", entries[i]->d_name);
-		put_pictures(page, below, "The paper's figures, and ours");
 		free(entries[i]);
 	}
 	free(entries);
@@ -288,9 +308,9 @@ static int put_page(struct page *page, const char *path, char *why, size_t why_b
 		return status;
 	}
 	put_head(page);
-	put_table(page);
 	put_papers(page);
 	put_pictures(page, "plots", "Plots");
+	put_table(page);
 	put_noise(page);
 	put_host(page);
 	put_links(page);
