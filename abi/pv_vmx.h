@@ -19,6 +19,9 @@
  * L1's vCPU changes at a reflected exit and nothing of it need be read at the VMRESUME. A VMRESUME that fails sets CF;
  * the result is in RAX.
  *
+ * With PV_FRAME a HLT while RFLAGS.IF is 0, which would wait for ever, is VMRESUME too. It is the cheaper exit of KVM,
+ * which looks for no device behind it and has nothing to complete at the next entry. L1 waits with IF = 1.
+ *
  * Instructions KVM keeps to itself are found through the site table (sites.h) and replaced by `out %al, $SITE_PORT`.
  */
 #ifndef TESTUDO_ABI_PV_VMX_H

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "abi/pv_vmx.h"
 #include "shadowvmcs/x86.h"
 
 int vmm_fail(struct vmm *vmm, int error, const char *format, ...)
@@ -259,6 +260,17 @@ static int over_limit(struct vmm *vmm)
 
 /* ---- exits ---- */
 
+/* The port of the paravirtual VMX call that this exit of L1 is, by a write to it or by HLT; 0: none. */
+static uint16_t pv_call_of(const struct vmm *vmm, uint32_t reason)
+{
+	const struct vmcs *vmcs01 = &vmm->vmcs01;
+	const uint16_t port = (uint16_t)(vmcs_get(vmcs01, VMCS_EXIT_QUALIFICATION) >> 16);
+
+	if (reason == EXIT_REASON_HLT)
+		return vmm->l2_frame && !(vmcs_get(vmcs01, VMCS_GUEST_RFLAGS) & RFLAGS_IF) ? PV_VMRESUME_PORT : 0;
+	return reason == EXIT_REASON_IO_INSTRUCTION && !vmm->machine->caps.real_vmx && pv_vmx_port(port) ? port : 0;
+}
+
 static int l1_exit(struct vmm *vmm)
 {
 	struct vmcs *vmcs01 = &vmm->vmcs01;
@@ -271,12 +283,10 @@ static int l1_exit(struct vmm *vmm)
 		vmm->record.handler = LEDGER_BY_ENGINE;
 		return real_vmx_exit(vmm, (enum exit_reason)reason);
 	}
-	if (reason == EXIT_REASON_IO_INSTRUCTION && !vmm->machine->caps.real_vmx) {
-		const uint16_t port = (uint16_t)(vmcs_get(vmcs01, VMCS_EXIT_QUALIFICATION) >> 16);
-		if (pv_vmx_port(port)) {
-			vmm->record.handler = LEDGER_BY_ENGINE;
-			return pv_vmx_exit(vmm, port);
-		}
+	const uint16_t pv_port = pv_call_of(vmm, reason);
+	if (pv_port) {
+		vmm->record.handler = LEDGER_BY_ENGINE;
+		return pv_vmx_exit(vmm, pv_port);
 	}
 	error = emulate_exit(vmm, vmcs01, 1);
 	/* The exit may have cut short the delivery of an event (a first touch of the stack, say): L1 is owed it. */

@@ -67,7 +67,7 @@ l1_exit_entry_real:
 resume_pv:
 	call	*l1_exit_handler(%rip)
 	testb	$1, one(%rip)
-	out	%al, $PV_VMRESUME_PORT
+	hlt
 	.globl	l1_exit_entry_pv
 l1_exit_entry_pv:
 	jnc	resume_pv

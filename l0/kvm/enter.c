@@ -7,8 +7,6 @@
 #include <sys/syscall.h>
 #include <x86intrin.h>
 
-#include "abi/pv_vmx.h"
-
 /* ioctl(vcpu, KVM_RUN, 0) without what the C library does around it: 0, or -errno. */
 static inline int run_ioctl(int vcpu)
 {
@@ -29,8 +27,8 @@ static inline int run_ioctl(int vcpu)
 static int settle_registers(struct kvm_vm *vm, struct guest_regs *regs, bool left, int result)
 {
 	const struct kvm_run *run = vm->run;
-	const bool resume = result >= 0 && run->exit_reason == KVM_EXIT_IO && run->io.port == PV_VMRESUME_PORT &&
-	                    run->io.direction == KVM_EXIT_IO_OUT && run->io.count == 1;
+	/* abi/pv_vmx.h, PV_FRAME. One by the port is told by its registers: KVM may stand at the OUT or behind it. */
+	const bool resume = result >= 0 && run->exit_reason == KVM_EXIT_HLT && !run->if_flag;
 
 	vm->expects_resume = resume;
 	if (left && resume)

@@ -385,41 +385,45 @@ static bool registers_same(const struct kvm_regs *now, const struct vmcs *vmcs, 
 }
 
 /*
- * The common end of a port write, as kvm_finish would have it but without a copy of the registers: the guest arrives
- * behind the OUT, where KVM stands or gets by itself, or it goes on elsewhere (L1 after an exit of L2) and KVM leaves
- * RIP alone. Not where KVM stands at the OUT and the guest is to execute it again, nor with an event: it is to be
- * delivered behind the OUT.
+ * Registers where KVM has nothing left to do, and the common end of a port write, as kvm_finish would have it but
+ * without a copy of the registers: the guest arrives behind the OUT, where KVM stands or gets by itself, or it goes on
+ * elsewhere (L1 after an exit of L2) and KVM leaves RIP alone. Not where KVM stands at the OUT and the guest is to
+ * execute it again, nor with an event: it is to be delivered behind the OUT.
  */
-static bool load_after_out(const struct kvm_machine *m, struct kvm_vm *vm, const struct vmcs *vmcs,
+static bool load_directly(const struct kvm_machine *m, struct kvm_vm *vm, const struct vmcs *vmcs,
         const struct guest_regs *regs, bool event)
 {
 	struct kvm_regs *loaded = &vm->run->s.regs.regs;
 	const uint64_t rip = vmcs->field[VMCS_GUEST_RIP];
-	const uint64_t behind = loaded->rip + (m->port_rip_past ? 0 : vm->unfinished_length);
+	uint64_t arrives_at = loaded->rip;
 
-	if (vm->unfinished != KVM_UNFINISHED_OUT || event || (!m->port_rip_past && rip == loaded->rip))
+	if (vm->unfinished == KVM_UNFINISHED_OUT) {
+		if (event || (!m->port_rip_past && rip == loaded->rip))
+			return false;
+		if (!m->port_rip_past)
+			arrives_at += vm->unfinished_length;
+		vm->unfinished = KVM_FINISHED;
+	} else if (vm->unfinished != KVM_FINISHED) {
 		return false;
-	vm->unfinished = KVM_FINISHED;
-	if (rip == behind && registers_same(loaded, vmcs, regs))
+	}
+	if (rip == arrives_at && registers_same(loaded, vmcs, regs))
 		return true;
 	registers_from(loaded, vmcs, regs);
 	vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
 	return true;
 }
 
+/* Registers where KVM left an instruction half done. */
 static int load_registers(struct kvm_machine *m, struct kvm_vm *vm, const struct vmcs *vmcs,
         const struct guest_regs *regs, bool may_arrive)
 {
 	struct kvm_regs *loaded = &vm->run->s.regs.regs;
 	struct kvm_regs next = *loaded;
 	bool arrives = may_arrive;
-	int error = 0;
+	int error;
 
 	registers_from(&next, vmcs, regs);
-	if (vm->unfinished != KVM_FINISHED)
-		error = kvm_finish(m, vm, &next, &arrives);
-	else
-		arrives = false;
+	error = kvm_finish(m, vm, &next, &arrives);
 	if (!error && !arrives && (next.rip != loaded->rip || memcmp(&next, loaded, sizeof(next)))) {
 		*loaded = next;
 		vm->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
@@ -438,7 +442,7 @@ int kvm_load(struct kvm_machine *m, struct kvm_vm *vm, struct vmcs *vmcs, const 
 		do_late_store(m, vm, vmcs);
 	if (error)
 		return error;
-	if (!load_after_out(m, vm, vmcs, regs, event))
+	if (!load_directly(m, vm, vmcs, regs, event))
 		error = load_registers(m, vm, vmcs, regs, !event);
 	if (error)
 		return error;

@@ -115,6 +115,7 @@ static int enter(struct machine *machine, struct vmcs *vmcs, struct guest_regs *
 	vmcs->field[VMCS_VM_EXIT_INTERRUPTION_INFORMATION] = exit->interruption_info;
 	vmcs->field[VMCS_IDT_VECTORING_INFORMATION] = exit->vectoring_info;
 	vmcs->field[VMCS_GUEST_PHYSICAL_ADDRESS] = exit->gpa;
+	regs->kept = false;
 	regs->gpr[GPR_RAX] = exit->rax;
 	regs->gpr[GPR_RCX] = exit->rcx;
 	regs->gpr[GPR_RBX] = exit->rbx;

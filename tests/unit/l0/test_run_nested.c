@@ -154,6 +154,41 @@ START_TEST(a_round_trip)
 }
 END_TEST
 
+#define GPA_FRAME 0x15000
+#define HLT                                                                                                            \
+	{                                                                                                              \
+		.reason = EXIT_REASON_HLT, .length = 1                                                                 \
+	}
+
+/* With PV_FRAME a HLT that nothing could end is L1's VMRESUME; L2's registers are in the frame while L1 runs. */
+START_TEST(a_hlt_with_interrupts_off_is_vmresume)
+{
+	static const struct script_exit exits[] = {PV(PV_VMXON, GPA_VMXON, 0), PV(PV_FRAME, GPA_FRAME, 0),
+	        PV(PV_VMPTRLD, GPA_VMCS12, 0), LAUNCH, {.reason = EXIT_REASON_CPUID, .length = 2, .rax = 7, .rbx = 9},
+	        HLT, OUT(TESTDEV_PORT_CONSOLE, 'x'), END};
+	const uint64_t *frame;
+
+	run(exits, COUNT(exits));
+	expect_record(5, 1, EXIT_REASON_VMRESUME, LEDGER_BY_ENGINE, LEDGER_FLAG_ENTERS_L2, 0);
+	ck_assert_uint_eq(script_of(&s.vmm)->entered[5].level, 1);
+	ck_assert_uint_eq(script_of(&s.vmm)->entered[6].level, 2);
+	frame = (const uint64_t *)(s.vmm.machine->ram + GPA_FRAME);
+	ck_assert_uint_eq(frame[GPR_RAX], 7);
+	ck_assert_uint_eq(frame[GPR_RBX], 9);
+}
+END_TEST
+
+/* Without PV_FRAME it is a wait; nothing ends this one. */
+START_TEST(a_hlt_without_a_frame_waits)
+{
+	static const struct script_exit exits[] = {START, CPUID, HLT, END};
+
+	start(exits, COUNT(exits));
+	ck_assert_int_eq(vmm_run(&s.vmm), -EDEADLK);
+	expect_record(4, 1, EXIT_REASON_HLT, LEDGER_BY_L0, 0, 0);
+}
+END_TEST
+
 START_TEST(the_level_port_says_2)
 {
 	static const struct script_exit exits[] = {START,
@@ -299,6 +334,8 @@ static void add(TCase *tests)
 {
 	tcase_add_checked_fixture(tests, NULL, teardown);
 	tcase_add_test(tests, a_round_trip);
+	tcase_add_test(tests, a_hlt_with_interrupts_off_is_vmresume);
+	tcase_add_test(tests, a_hlt_without_a_frame_waits);
 	tcase_add_test(tests, the_level_port_says_2);
 	tcase_add_test(tests, an_intercepted_port_goes_to_l1);
 	tcase_add_test(tests, a_device_behind_ept12_is_l0s);
