@@ -8,8 +8,10 @@
  *   round trip      a port write of L2, reflected to L1, which resumes L2 (vmcs=shadow, profile=minimal)
  *   L0's share      of the round trip, what is not spent inside KVM_RUN
  *
- * Fails when L0's share is above 10 %, or, where ring 0 runs natively, when the round trip costs more than 2.6 level-1
- * exits.
+ * Where ring 0 runs natively it fails when the round trip costs more than 1.31 times the two VMs entered in turn (8,000
+ * instructions in the lab, where the floor is 6,123) or more than 2.6 level-1 exits. L0's share is no measure there:
+ * each instruction saved inside KVM_RUN makes it larger. Where KVM emulates ring 0, L1's own instructions are most of a
+ * round trip and the floor says nothing of it: there L0's share may be 10 % at most.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -23,6 +25,7 @@
 #define RUNS 2000
 #define WARMUP 200
 #define SHARE_LIMIT 0.10
+#define FLOOR_LIMIT 1.31
 #define RATIO_LIMIT 2.6
 /* A ring-0 instruction slower than this is emulated. */
 #define NATIVE_NS 50.0
@@ -197,19 +200,21 @@ int main(void)
 	line("nested round trip (pio, shadow, minimal)", level_2.total, level_1.total);
 	line("L0's own share of the level-1 exit", level_1.share, level_1.total);
 	line("L0's own share of the round trip", level_2.share, level_1.total);
-	printf("L0's share of the round trip: %.1f %% (limit %.0f %%); round trip / two VMs: %.2f\n",
-	        100 * level_2.share / level_2.total, 100 * SHARE_LIMIT, level_2.total / two);
+	printf("L0's share of the round trip: %.1f %%; round trip / two VMs: %.2f\n",
+	        100 * level_2.share / level_2.total, level_2.total / two);
 	for (int i = 0; i < 2; i++)
 		machine_kvm.destroy(bare[i].machine);
-	if (level_2.share > SHARE_LIMIT * level_2.total)
-		fail("L0's share of the nested round trip is above its limit");
 	if (ns_of(level_1.instruction) > NATIVE_NS) {
-		printf("ring 0 is emulated here (%.0f ns for an iteration of an empty loop): the round trip has no "
-		       "limit of %.1f "
-		       "level-1 exits\n",
-		        ns_of(level_1.instruction), RATIO_LIMIT);
+		printf("ring 0 is emulated here (%.0f ns for an iteration of an empty loop): L0's share is limited to "
+		       "%.0f %%, "
+		       "not the round trip\n",
+		        ns_of(level_1.instruction), 100 * SHARE_LIMIT);
+		if (level_2.share > SHARE_LIMIT * level_2.total)
+			fail("L0's share of the nested round trip is above its limit");
 		return 0;
 	}
+	if (level_2.total > FLOOR_LIMIT * two)
+		fail("the nested round trip costs more than 1.31 times two KVM_RUN");
 	if (level_2.total > RATIO_LIMIT * level_1.total)
 		fail("the nested round trip costs too many level-1 exits");
 	return 0;
