@@ -289,12 +289,31 @@ static int parser_handle(void *user, const char *section, const char *name, cons
 	return figure && set_figure(parser, figure, name, value);
 }
 
-static bool has_place(const struct paper_place *places, size_t count, const char *name)
+const struct paper_place *paper_place_find(const struct paper_place *places, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (!strcmp(places[i].name, name))
+			return &places[i];
+	return NULL;
+}
+
+bool paper_figure_divided(const struct paper_figure *figure)
+{
+	for (int part = 0; part < PAPER_PARTS; part++)
+		if (figure->parts[part])
 			return true;
 	return false;
+}
+
+void paper_figure_base(
+        const struct paper_figure *figure, const struct paper_place **row, const struct paper_place **series)
+{
+	if (!figure->base[0])
+		return;
+	if (figure->series_count > 1)
+		*series = paper_place_find(figure->series, figure->series_count, figure->base);
+	else
+		*row = paper_place_find(figure->rows, figure->row_count, figure->base);
 }
 
 /* What only the whole figure shows. */
@@ -309,7 +328,7 @@ static void check_figure(struct parser *parser, struct paper_figure *figure)
 				parser_fail(parser, "the data has no \"%s\", \"%s\"", figure->rows[i].name,
 				        figure->series[j].name);
 	if (figure->base[0] &&
-	        !has_place(figure->series_count > 1 ? figure->series : figure->rows,
+	        !paper_place_find(figure->series_count > 1 ? figure->series : figure->rows,
 	                figure->series_count > 1 ? figure->series_count : figure->row_count, figure->base))
 		parser_fail(parser, "the base \"%s\" is none of its series or rows", figure->base);
 	if (figure->table.count)
@@ -326,8 +345,9 @@ static void check_shape(struct parser *parser, const struct paper_shape *shape)
 		return;
 	}
 	for (size_t i = 0; i < shape->cell_count; i++)
-		if (!has_place(figure->series, figure->series_count, shape->cells[i].series) ||
-		        (shape->cells[i].row[0] && !has_place(figure->rows, figure->row_count, shape->cells[i].row)) ||
+		if (!paper_place_find(figure->series, figure->series_count, shape->cells[i].series) ||
+		        (shape->cells[i].row[0] &&
+		                !paper_place_find(figure->rows, figure->row_count, shape->cells[i].row)) ||
 		        (!shape->cells[i].row[0] && shape->kind != PAPER_LESS))
 			parser_fail(parser, "the figure has no cell \"%s | %s\"", shape->cells[i].row,
 			        shape->cells[i].series);

@@ -101,6 +101,14 @@ typedef const char *paper_file_fn(const char *path);
 
 /** Read a paper and its data; calloc-ed: free() it. NULL with a sentence. */
 struct paper *paper_read(const char *id, paper_file_fn *file, char *why, size_t why_bytes);
+/** NULL: none has that name. */
+const struct paper_place *paper_place_find(const struct paper_place *places, size_t count, const char *name);
+/** Are its bars divided into parts? */
+bool paper_figure_divided(const struct paper_figure *figure);
+/** From a place to the one its ratio refers to: in the base's series of several, else in the base's row. It stays where
+ * there is no base. */
+void paper_figure_base(
+        const struct paper_figure *figure, const struct paper_place **row, const struct paper_place **series);
 const struct paper_figure *paper_figure_find(const struct paper *paper, const char *id);
 
 #endif

@@ -44,28 +44,19 @@ static void measure(const struct panel *panel, const struct paper_place *row, co
 		measure_theirs(NULL, panel->figure, row, series, measured);
 }
 
-static const struct paper_place *base_place(
-        const struct paper_place *places, size_t count, const char *base, const struct paper_place *otherwise)
-{
-	for (size_t i = 0; i < count; i++)
-		if (!strcmp(places[i].name, base))
-			return &places[i];
-	return otherwise;
-}
-
 static void make_bar(
         const struct panel *panel, const struct paper_place *row, const struct paper_place *series, struct bar *bar)
 {
 	const struct paper_figure *figure = panel->figure;
 	struct paper_figure direct = *figure; /* the paper's numbers are scores already */
-	const bool across = figure->series_count > 1;
+	const struct paper_place *base_row = row, *base_series = series;
 	struct paper_measure own, base, ratio;
 
 	direct.more_is_better = figure->more_is_better && panel->source;
 	*bar = (struct bar){NAN, NAN, NAN, NAN, NAN, NAN, {NAN, NAN, NAN, NAN}};
 	measure(panel, row, series, &own);
-	measure(panel, across ? row : base_place(figure->rows, figure->row_count, figure->base, row),
-	        across ? base_place(figure->series, figure->series_count, figure->base, series) : series, &base);
+	paper_figure_base(figure, &base_row, &base_series);
+	measure(panel, base_row, base_series, &base);
 	if (!own.known)
 		return;
 	bar->value = own.value;

@@ -56,33 +56,6 @@ static void format_ratio(char *text, size_t bytes, double ratio)
 	snprintf(text, bytes, ratio < 1.995 ? "%.2fx" : ratio < 99.5 ? "%.1fx" : "%.0fx", ratio);
 }
 
-static bool divided(const struct paper_figure *figure)
-{
-	for (int part = 0; part < PAPER_PARTS; part++)
-		if (figure->parts[part])
-			return true;
-	return false;
-}
-
-/* Does the place's ratio refer to another series of its row (several series), or to another row? */
-static const struct paper_place *base_row(const struct paper_figure *figure, const struct paper_place *row)
-{
-	if (figure->series_count > 1 || !figure->base[0])
-		return row;
-	for (size_t i = 0; i < figure->row_count; i++)
-		if (!strcmp(figure->rows[i].name, figure->base))
-			return &figure->rows[i];
-	return row;
-}
-
-static const struct paper_place *base_series(const struct paper_figure *figure)
-{
-	for (size_t i = 0; i < figure->series_count; i++)
-		if (!strcmp(figure->series[i].name, figure->base))
-			return &figure->series[i];
-	return &figure->series[0];
-}
-
 static void note_missing(struct printer *printer, const char *source, const char *place, const char *why)
 {
 	struct missing *missing = printer->missing;
@@ -112,13 +85,13 @@ static void note_missing(struct printer *printer, const char *source, const char
 
 static bool is_base_series(const struct paper_figure *figure, size_t series)
 {
-	return figure->series_count > 1 && figure->base[0] && base_series(figure) == &figure->series[series];
+	return figure->series_count > 1 && !strcmp(figure->series[series].name, figure->base);
 }
 
 static int numbers_width(const struct paper_figure *figure, size_t series)
 {
 	return VALUE_WIDTH + (figure->base[0] && !is_base_series(figure, series) ? RATIO_WIDTH : 0) +
-	       (divided(figure) ? PARTS_WIDTH : 0);
+	       (paper_figure_divided(figure) ? PARTS_WIDTH : 0);
 }
 
 /* Wide enough for the heading of the series, too. */
@@ -160,7 +133,7 @@ static void print_place(struct printer *printer, size_t series, const char *valu
 	fprintf(printer->out, "%*s", VALUE_WIDTH + place_width(figure, series) - numbers_width(figure, series), value);
 	if (figure->base[0] && !is_base_series(figure, series))
 		fprintf(printer->out, "%*s", RATIO_WIDTH, ratio);
-	if (divided(figure))
+	if (paper_figure_divided(figure))
 		fprintf(printer->out, "%*s", PARTS_WIDTH, parts);
 }
 
@@ -169,19 +142,18 @@ static void print_place(struct printer *printer, size_t series, const char *valu
 static void print_theirs(struct printer *printer, const struct paper_place *row, size_t s)
 {
 	const struct paper_figure *figure = printer->figure;
-	const struct paper_place *series = &figure->series[s];
+	const struct paper_place *series = &figure->series[s], *base_row = row, *base_series = series;
 	const struct paper_value *value = paper_table_find(&figure->table, row->name, series->name);
 	char number[32] = "-", ratio[16] = "", parts[32] = "";
 	double base, part[PAPER_PARTS] = {0};
 	bool all = true;
 
+	paper_figure_base(figure, &base_row, &base_series);
 	if (value && value->known)
 		format_number(number, sizeof(number), value->value);
 	else if (value)
 		note_missing(printer, "paper", row->name, value->note);
-	if (value && value->known &&
-	        paper_table_number(&figure->table, base_row(figure, row)->name,
-	                figure->series_count > 1 ? base_series(figure)->name : series->name, &base) &&
+	if (value && value->known && paper_table_number(&figure->table, base_row->name, base_series->name, &base) &&
 	        base > 0)
 		format_ratio(ratio, sizeof(ratio), value->value / base);
 	for (int i = 0; i < PAPER_PARTS; i++)
@@ -199,7 +171,7 @@ static void print_ours(
         struct printer *printer, const struct paper_source *source, const struct paper_place *row, size_t s)
 {
 	const struct paper_figure *figure = printer->figure;
-	const struct paper_place *series = &figure->series[s];
+	const struct paper_place *series = &figure->series[s], *base_row = row, *base_series = series;
 	char number[32] = "-", ratio[16] = "", parts[32] = "", name[96];
 	struct paper_measure measure, base, times;
 
@@ -212,14 +184,14 @@ static void print_ours(
 		return;
 	}
 	format_number(number, sizeof(number), measure.value);
-	paper_source_measure(
-	        source, figure, base_row(figure, row), figure->series_count > 1 ? base_series(figure) : series, &base);
+	paper_figure_base(figure, &base_row, &base_series);
+	paper_source_measure(source, figure, base_row, base_series, &base);
 	paper_ratio(figure, &measure, &base, &times);
 	if (times.known)
 		format_ratio(ratio, sizeof(ratio), times.value);
 	if (measure.divided)
 		format_parts(figure, parts, sizeof(parts), measure.parts);
-	else if (divided(figure) && measure.why[0])
+	else if (paper_figure_divided(figure) && measure.why[0])
 		note_missing(printer, source->name, "parts", measure.why);
 	print_place(printer, s, number, ratio, parts);
 }
@@ -249,11 +221,6 @@ static void print_centred(FILE *out, int width, const char *text)
 	fprintf(out, "%*s%-*s", left, "", width - left > length ? width - left : length, text);
 }
 
-static const char *unit_of(const struct paper_figure *figure, const struct paper_source *source)
-{
-	return paper_figure_unit(figure, source);
-}
-
 static void print_header(
         struct printer *printer, int label, const struct paper_source *const *shown, size_t shown_count)
 {
@@ -265,7 +232,7 @@ static void print_header(
 	snprintf(head, sizeof(head), "paper: %s", figure->unit);
 	print_centred(printer->out, width, head);
 	for (size_t i = 0; i < shown_count; i++) {
-		snprintf(head, sizeof(head), "%s: %s", shown[i]->name, unit_of(figure, shown[i]));
+		snprintf(head, sizeof(head), "%s: %s", shown[i]->name, paper_figure_unit(figure, shown[i]));
 		print_centred(printer->out, width, head);
 	}
 	fputc('\n', printer->out);
@@ -289,7 +256,7 @@ static void print_explanation(struct printer *printer, const struct paper_source
 	if (figure->base[0])
 		used += (size_t)snprintf(text, sizeof(text), "x: %s \"%s\"",
 		        figure->more_is_better ? "how much better than" : "times", figure->base);
-	if (divided(figure)) {
+	if (paper_figure_divided(figure)) {
 		used += (size_t)snprintf(
 		        text + used, sizeof(text) - used, "%sa/b/c: hundredths that are ", used ? "; " : "");
 		for (int part = 0, first = 1; part < PAPER_PARTS; part++)

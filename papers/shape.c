@@ -33,23 +33,15 @@ __attribute__((format(printf, 2, 3))) static void say(struct paper_verdict *verd
 	va_end(arguments);
 }
 
-static const struct paper_place *find_place(const struct paper_place *places, size_t count, const char *name)
-{
-	for (size_t i = 0; i < count; i++)
-		if (!strcmp(places[i].name, name))
-			return &places[i];
-	return NULL;
-}
-
 /* Cell i of the statement; its row is `row` where it names none. */
 static bool get(struct judge *judge, size_t i, const struct paper_place *row, struct paper_measure *measure)
 {
 	const struct paper_figure *figure = judge->shape->figure;
 	const char *name = judge->shape->cells[i].row;
 
-	row = *name ? find_place(figure->rows, figure->row_count, name) : row;
+	row = *name ? paper_place_find(figure->rows, figure->row_count, name) : row;
 	judge->measure(judge->ctx, figure, row,
-	        find_place(figure->series, figure->series_count, judge->shape->cells[i].series), measure);
+	        paper_place_find(figure->series, figure->series_count, judge->shape->cells[i].series), measure);
 	return measure->known;
 }
 

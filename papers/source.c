@@ -143,21 +143,36 @@ static void divide_modelled(
 	measure->divided = true;
 }
 
+/* Ticks of an operation in L0 and, of a nested cell, in L1, as the ledger has them; L1's with the switches of its
+ * exits. */
+static int ledger_times(const struct paper_source *source, const struct summary_row *row, double *l0, double *l1)
+{
+	const bool nested = cell_is_nested(&row->cell->cell);
+	struct aggregate aggregate = {0};
+	const int error = row->have_exits ? aggregate_cell(&aggregate, source->run->reader, row->index) : -ENODATA;
+
+	*l0 = *l1 = 0;
+	for (size_t i = 0; i < aggregate.count && !error; i++) {
+		const struct aggregate_row *exits = &aggregate.rows[i];
+
+		if (exits->mark || exits->phase != LEDGER_MEASURED)
+			continue;
+		*l0 += (double)exits->l0_ticks / (double)row->stats.ops;
+		if (nested && exits->level == 1)
+			*l1 += (double)exits->guest_ticks / (double)row->stats.ops;
+	}
+	aggregate_free(&aggregate);
+	return error;
+}
+
 /* At level 1 the ledger knows L0's part; what is left is the switch. */
 static void divide_single(
         const struct paper_source *source, const struct summary_row *row, struct paper_measure *measure)
 {
-	struct aggregate aggregate = {0};
-	double l0 = 0;
+	double l0, l1;
 
-	if (!row->have_exits || aggregate_cell(&aggregate, source->run->reader, row->index)) {
-		aggregate_free(&aggregate);
+	if (ledger_times(source, row, &l0, &l1))
 		return;
-	}
-	for (size_t i = 0; i < aggregate.count; i++)
-		if (!aggregate.rows[i].mark && aggregate.rows[i].phase == LEDGER_MEASURED)
-			l0 += (double)aggregate.rows[i].l0_ticks / (double)row->stats.ops;
-	aggregate_free(&aggregate);
 	measure->parts[PAPER_PART_L0] = l0;
 	measure->parts[PAPER_PART_SWITCH] = measure->value > l0 ? measure->value - l0 : 0;
 	measure->divided = true;
@@ -196,18 +211,10 @@ static void divide_stamped(const struct paper_source *source, const struct cell 
 	free(result);
 }
 
-static bool wants_parts(const struct paper_figure *figure)
-{
-	for (int part = 0; part < PAPER_PARTS; part++)
-		if (figure->parts[part])
-			return true;
-	return false;
-}
-
 static void divide(const struct paper_source *source, const struct paper_figure *figure, const struct summary_row *row,
         const struct cell *wanted, struct paper_measure *measure)
 {
-	if (!wants_parts(figure))
+	if (!paper_figure_divided(figure))
 		return;
 	if (source->costs)
 		divide_modelled(source, row, measure);
@@ -218,28 +225,6 @@ static void divide(const struct paper_source *source, const struct paper_figure 
 }
 
 /* ---- shares ---- */
-
-/* Ticks of an operation in L0 and, of a nested cell, in L1, as the ledger has them; L1's with the switches of its
- * exits. */
-static int ledger_times(const struct paper_source *source, const struct summary_row *row, double *l0, double *l1)
-{
-	const bool nested = cell_is_nested(&row->cell->cell);
-	struct aggregate aggregate = {0};
-	const int error = row->have_exits ? aggregate_cell(&aggregate, source->run->reader, row->index) : -ENODATA;
-
-	*l0 = *l1 = 0;
-	for (size_t i = 0; i < aggregate.count && !error; i++) {
-		const struct aggregate_row *exits = &aggregate.rows[i];
-
-		if (exits->mark || exits->phase != LEDGER_MEASURED)
-			continue;
-		*l0 += (double)exits->l0_ticks / (double)row->stats.ops;
-		if (nested && exits->level == 1)
-			*l1 += (double)exits->guest_ticks / (double)row->stats.ops;
-	}
-	aggregate_free(&aggregate);
-	return error;
-}
 
 static void take_share(const struct paper_source *source, const struct paper_figure *figure,
         const struct summary_row *row, struct paper_measure *measure)
