@@ -8,6 +8,7 @@
 #include "workloads/runtime/idt.h"
 #include "workloads/runtime/io.h"
 #include "workloads/runtime/print.h"
+#include "workloads/runtime/text.h"
 
 struct vmcs l1_vmcs12 __attribute__((aligned(4096)));
 
@@ -46,15 +47,6 @@ static uint64_t fixed(uint64_t value, uint32_t fixed0_msr)
 }
 
 /* ---- controls ---- */
-
-static bool text_equal(const char *a, const char *b)
-{
-	while (*a && *a == *b) {
-		a++;
-		b++;
-	}
-	return *a == *b;
-}
 
 /*
  * A control word: `needed` bits must be offered, `wanted` ones are taken where they are (SDM vol. 3, A.3 to A.5: bits

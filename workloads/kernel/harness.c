@@ -4,6 +4,7 @@
 #include "workloads/kernel/kernel.h"
 
 #include "workloads/runtime/idt.h"
+#include "workloads/runtime/text.h"
 #include "workloads/runtime/workload.h"
 
 struct boot_info *workload_boot;
@@ -48,15 +49,6 @@ static void measured(uint64_t ops)
 		        checksum, found);
 	checksum = found;
 	io_mark(TESTDEV_MARK_CHECKSUM, 0, checksum, 0);
-}
-
-static bool text_equal(const char *a, const char *b)
-{
-	while (*a && *a == *b) {
-		a++;
-		b++;
-	}
-	return *a == *b;
 }
 
 void image_main(struct boot_info *info)

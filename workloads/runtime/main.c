@@ -3,20 +3,12 @@
 #include "workload.h"
 
 #include "idt.h"
+#include "text.h"
 
 struct boot_info *workload_boot;
 unsigned workload_level;
 
 void image_main(struct boot_info *info);
-
-static bool text_equal(const char *a, const char *b)
-{
-	while (*a && *a == *b) {
-		a++;
-		b++;
-	}
-	return *a == *b;
-}
 
 void image_main(struct boot_info *info)
 {
