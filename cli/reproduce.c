@@ -27,6 +27,7 @@ struct reproduce_options {
 	bool from; /* the folder holds the run already */
 	bool quick, no_lab, list, quiet;
 	char id[32];
+	char lab[4300];       /* folder of the lab's run */
 	char no_lab_why[300]; /* the lab was not run, and why */
 };
 
@@ -188,11 +189,11 @@ static int run_here(const struct reproduce_options *options)
 
 static int run_lab(const struct reproduce_options *options)
 {
-	char matrix[4300], folder[4300];
-	char *arguments[] = {"lab", "run", "-o", folder, matrix, "--no-table", options->quiet ? "--quiet" : NULL, NULL};
+	char matrix[4300];
+	char *arguments[] = {"lab", "run", "-o", (char *)options->lab, matrix, "--no-table",
+	        options->quiet ? "--quiet" : NULL, NULL};
 	int status = put_matrix(options, "lab", matrix, sizeof(matrix));
 
-	snprintf(folder, sizeof(folder), "%s/lab", options->folder);
 	if (!options->quiet)
 		puts("the lab boots and runs the paper's cells on its CPU model: several minutes");
 	fflush(stdout);
@@ -236,7 +237,7 @@ static void add_source(
 static int open_all(struct reproduction *all, const struct reproduce_options *options)
 {
 	const struct embedded_file *costs = embedded_find("turtles.ini");
-	char lab[4300], file[4400], why[300];
+	char file[4400], why[300];
 
 	all->paper = paper_read(options->id, find_text, why, sizeof(why));
 	if (!all->paper || costs_parse(&all->costs, costs->data, "results/costs/turtles.ini", why, sizeof(why)) ||
@@ -245,11 +246,10 @@ static int open_all(struct reproduction *all, const struct reproduce_options *op
 	costs_apply(&all->costs, &all->run.summary, all->run.reader);
 	add_source(all, &all->run, "kvm", "kvm", false);
 	add_source(all, &all->run, "soft", "soft", true);
-	snprintf(lab, sizeof(lab), "%s/lab", options->folder);
-	snprintf(file, sizeof(file), "%s/run.tdo", lab);
+	snprintf(file, sizeof(file), "%s/run.tdo", options->lab);
 	if (access(file, F_OK))
 		return COMMAND_OK;
-	if (paper_run_open(&all->lab, lab, why, sizeof(why)))
+	if (paper_run_open(&all->lab, options->lab, why, sizeof(why)))
 		return command_error("reproduce", "%s", why);
 	add_source(all, &all->lab, "lab kvm", "kvm", false);
 	add_source(all, &all->lab, "lab nvmx", "nvmx", false);
@@ -388,7 +388,7 @@ static int judge_run(const struct paper_run *run, const char *where)
 static int show(const struct reproduce_options *options)
 {
 	struct reproduction *all = calloc(1, sizeof(*all));
-	char lab[4300], why[256];
+	char why[256];
 	int status;
 
 	if (!all)
@@ -400,9 +400,8 @@ static int show(const struct reproduce_options *options)
 		status = draw_all(all, options);
 	if (!status)
 		status = judge_run(&all->run, options->folder);
-	snprintf(lab, sizeof(lab), "%s/lab", options->folder);
 	if (!status)
-		status = judge_run(&all->lab, lab);
+		status = judge_run(&all->lab, options->lab);
 	close_all(all);
 	free(all);
 	if (html_write(options->folder, why, sizeof(why)))
@@ -414,7 +413,7 @@ static int show(const struct reproduce_options *options)
 static int run_reproduce(int argc, char **argv)
 {
 	struct reproduce_options options = {0};
-	char folder[64], path[4300];
+	char folder[64], path[4400];
 	int status = parse_options(&options, argc, argv);
 	int lab_status = COMMAND_OK;
 
@@ -429,6 +428,7 @@ static int run_reproduce(int argc, char **argv)
 		folder_default(folder, sizeof(folder), "-reproduce");
 		options.folder = folder;
 	}
+	snprintf(options.lab, sizeof(options.lab), "%s/lab", options.folder);
 	if (!options.from)
 		lab_status = run_paper(&options);
 	snprintf(path, sizeof(path), "%s/run.tdo", options.folder);
@@ -436,7 +436,7 @@ static int run_reproduce(int argc, char **argv)
 		return lab_status;
 	status = show(&options);
 	/* Cells refused in the lab are no failure, and judge_run() has looked for others. */
-	snprintf(path, sizeof(path), "%s/lab/run.tdo", options.folder);
+	snprintf(path, sizeof(path), "%s/run.tdo", options.lab);
 	return status || !lab_status || !access(path, F_OK) ? status : lab_status;
 }
 
