@@ -20,7 +20,7 @@ struct page {
 	FILE *out;
 	const char *folder;
 	struct reader *reader;
-	struct summary summary;
+	const struct summary *summary;
 	struct run_info info;
 };
 
@@ -84,7 +84,7 @@ static void put_head(struct page *page)
 	put(page->out, date ? date : "");
 	put(page->out, cpu ? " on " : "");
 	put(page->out, cpu ? cpu : "");
-	fprintf(page->out, ": %zu results", page->summary.count);
+	fprintf(page->out, ": %zu results", page->summary->count);
 	if (!reader_overview(page->reader)->finished) {
 		fputs("; not complete: ", page->out);
 		put(page->out, reader_overview(page->reader)->end_reason);
@@ -157,8 +157,8 @@ static void put_table(struct page *page)
 	      "<th class=\"n\">interval</th><th>unit</th><th class=\"n\">exits</th><th "
 	      "class=\"n\">multiplication</th></tr></thead>\n<tbody>\n",
 	        page->out);
-	for (size_t i = 0; i < page->summary.count; i++)
-		put_row(page, &page->summary.rows[i]);
+	for (size_t i = 0; i < page->summary->count; i++)
+		put_row(page, &page->summary->rows[i]);
 	fputs("</tbody></table></div>\n", page->out);
 }
 
@@ -249,7 +249,7 @@ static void put_noise(struct page *page)
 
 	if (!stream)
 		return;
-	if (!noise_compute(&noise, &page->summary, page->reader)) {
+	if (!noise_compute(&noise, page->summary, page->reader)) {
 		noise_print(stream, &noise);
 		noise_free(&noise);
 	}
@@ -322,7 +322,7 @@ static int put_page(struct page *page, const char *path, char *why, size_t why_b
 	return status;
 }
 
-int html_write(const char *folder, char *why, size_t why_bytes)
+int html_page(const char *folder, struct reader *reader, const struct summary *summary, char *why, size_t why_bytes)
 {
 	struct page *page = calloc(1, sizeof(*page));
 	char path[PATH_BYTES];
@@ -333,19 +333,32 @@ int html_write(const char *folder, char *why, size_t why_bytes)
 		return -ENOMEM;
 	}
 	page->folder = folder;
-	snprintf(path, sizeof(path), "%.4000s/run.tdo", folder);
-	status = reader_open(&page->reader, path, why, why_bytes);
-	if (!status) {
-		reader_run_info(page->reader, 0, &page->info);
-		status = summary_compute(&page->summary, page->reader);
-		if (status)
-			snprintf(why, why_bytes, "%.150s cannot be summarised: %s", path, strerror(-status));
-		snprintf(path, sizeof(path), "%.4000s/report.html", folder);
-		if (!status)
-			status = put_page(page, path, why, why_bytes);
-		summary_free(&page->summary);
-		reader_close(page->reader);
-	}
+	page->reader = reader;
+	page->summary = summary;
+	reader_run_info(reader, 0, &page->info);
+	snprintf(path, sizeof(path), "%.4000s/report.html", folder);
+	status = put_page(page, path, why, why_bytes);
 	free(page);
+	return status;
+}
+
+int html_write(const char *folder, char *why, size_t why_bytes)
+{
+	struct summary summary = {0};
+	struct reader *reader;
+	char path[PATH_BYTES];
+	int status;
+
+	snprintf(path, sizeof(path), "%.4000s/run.tdo", folder);
+	status = reader_open(&reader, path, why, why_bytes);
+	if (status)
+		return status;
+	status = summary_compute(&summary, reader);
+	if (status)
+		snprintf(why, why_bytes, "%.150s cannot be summarised: %s", path, strerror(-status));
+	else
+		status = html_page(folder, reader, &summary, why, why_bytes);
+	summary_free(&summary);
+	reader_close(reader);
 	return status;
 }

@@ -213,11 +213,12 @@ static int boot_lab(struct lab_options *options)
 static int conclude_run(const struct lab_options *options, const char *folder)
 {
 	struct report_files files = {.folder = folder,
+	        .page = html_page,
 	        .out = options->quiet || options->no_table ? NULL : stdout,
 	        .colours = command_colours(STDOUT_FILENO)};
 	char why[256];
 
-	if (report_run(&files, why, sizeof(why)) || html_write(folder, why, sizeof(why)))
+	if (report_run(&files, why, sizeof(why)))
 		return command_error("lab", "%s", why);
 	return COMMAND_OK;
 }

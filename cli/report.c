@@ -12,7 +12,7 @@ static int run_report(int argc, char **argv)
 {
 	static const struct option longs[] = {{"all", no_argument, NULL, 'a'}, {"costs", required_argument, NULL, 'c'},
 	        {"noise", no_argument, NULL, 'n'}, {0}};
-	struct report_files files = {.out = stdout, .colours = command_colours(STDOUT_FILENO)};
+	struct report_files files = {.out = stdout, .page = html_page, .colours = command_colours(STDOUT_FILENO)};
 	static struct costs costs;
 	char why[256];
 	int option;
@@ -32,7 +32,7 @@ static int run_report(int argc, char **argv)
 	if (argc - optind != 1)
 		return command_usage("report", "give one run folder, such as results/runs/20261120-101500");
 	files.folder = argv[optind];
-	if (report_run(&files, why, sizeof(why)) || html_write(files.folder, why, sizeof(why)))
+	if (report_run(&files, why, sizeof(why)))
 		return command_error("report", "%s", why);
 	return COMMAND_OK;
 }

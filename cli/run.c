@@ -312,12 +312,13 @@ static long run_cells(
 static int conclude(const struct run_options *options)
 {
 	struct report_files files = {.folder = options->folder,
+	        .page = html_page,
 	        .out = options->quiet || options->no_table ? NULL : stdout,
 	        .costs = options->costs.name[0] ? &options->costs : NULL,
 	        .colours = command_colours(STDOUT_FILENO)};
 	char why[256];
 
-	if (report_run(&files, why, sizeof(why)) || html_write(options->folder, why, sizeof(why)))
+	if (report_run(&files, why, sizeof(why)))
 		return command_error("run", "%s", why);
 	return COMMAND_OK;
 }

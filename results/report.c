@@ -434,6 +434,8 @@ int report_run(const struct report_files *files, char *why, size_t why_bytes)
 	}
 	if (files->out)
 		report_print_health(files->out, reader_overview(reader));
+	if (!status && files->page)
+		status = files->page(files->folder, reader, &summary, why, why_bytes);
 	summary_free(&summary);
 	reader_close(reader);
 	return status;

@@ -13,6 +13,10 @@
 #include "results/reader.h"
 #include "results/summary.h"
 
+/** Makes something else of a run that has been read. 0, or -errno with a sentence. */
+typedef int report_page_fn(
+        const char *folder, struct reader *reader, const struct summary *summary, char *why, size_t why_bytes);
+
 struct report_files {
 	const char *folder; /**< the run's: run.tdo is read there, summary.csv is written there */
 	FILE *out;          /**< the table; NULL = none */
@@ -20,6 +24,7 @@ struct report_files {
 	const struct costs *costs; /**< unit costs for modelled cycles; NULL = none */
 	bool all;                  /**< one line for each cell instead of one for each workload */
 	bool noise;                /**< the noise of each row besides that of the run */
+	report_page_fn *page;      /**< called with what was read; NULL = none */
 };
 
 /** Read the run, write summary.csv, print the table. 0 or -errno with a sentence. */
